@@ -1,0 +1,34 @@
+"""Keras Sparse: layers that store, multiply and rewire only the connections that exist."""
+
+import keras as _keras
+
+from .compute.exporting import stock_ops
+from .layers.sparse_dense import SparseDense
+from .rewiring.policy import Change, KernelView, Policy
+from .rewiring.realign import realign
+from .rewiring.rewire import Rewire
+from .rewiring.set import SET
+from .topology.connectivity import Connectivity
+from .topology.densities import ERK, ErdosRenyi, allocate
+from .topology.patterns import Random
+
+# `load_model` finds registered classes only. Topology is NumPy code, so its rules are registered here.
+for _rule in (ErdosRenyi, ERK, Random):
+    _keras.saving.register_keras_serializable("keras_sparse")(_rule)
+
+__version__ = "0.1.0"
+__all__ = [
+    "ERK",
+    "SET",
+    "Change",
+    "Connectivity",
+    "ErdosRenyi",
+    "KernelView",
+    "Policy",
+    "Random",
+    "Rewire",
+    "SparseDense",
+    "allocate",
+    "realign",
+    "stock_ops",
+]

@@ -1,0 +1,70 @@
+"""What a compute path offers, and where the paths are found."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib import import_module
+from typing import Any, NamedTuple, Protocol, cast
+
+import keras
+
+Tensor = Any
+
+
+class Path(Protocol):
+    """A compute path: a module with these functions. `x` and `y` are two-dimensional, samples first."""
+
+    def index(self, inputs: Tensor, outputs: Tensor, shape: tuple[int, int]) -> Tensor:
+        """Return the positions of K connections in the form this path multiplies with."""
+        ...
+
+    def prepare(self, values: Tensor, index: Tensor, shape: tuple[int, int]) -> Any:
+        """Return what `multiply` needs besides `x`, made once for the forward and the backward."""
+        ...
+
+    def multiply(self, x: Tensor, operand: Any, shape: tuple[int, int], *, transpose: bool) -> Tensor:
+        """Return x W, [batch, n_out], or with `transpose` x Wᵀ, [batch, n_in]."""
+        ...
+
+    def outer(self, x: Tensor, y: Tensor, index: Tensor, shape: tuple[int, int]) -> Tensor:
+        """Return Σ_b x[b, input] · y[b, output] for every connection, [K]."""
+        ...
+
+
+class Operands(NamedTuple):
+    """A kernel at the moment of a product.
+
+    Attributes:
+        index: positions of its connections, in the form of the path.
+        fit: takes an array [capacity] to what the path multiplies with (the first K, or all where sizes are static).
+        unfit: takes a gradient back to [capacity]; the tail is zero.
+    """
+
+    index: Tensor
+    fit: Callable[[Tensor], Tensor]
+    unfit: Callable[[Tensor], Tensor]
+
+
+def get(name: str) -> Path:
+    """Return the module of path `name`."""
+    return cast(Path, import_module(f".{name}", __package__))
+
+
+def tensorflow_device() -> str:
+    """Return "gpu" if TensorFlow sees one, else "cpu"."""
+    import tensorflow as tf
+
+    return "gpu" if tf.config.list_logical_devices("GPU") else "cpu"
+
+
+def value(variable: keras.Variable) -> Tensor:
+    """Return the variable's value as a tensor, autocast under a mixed-precision policy.
+
+    `ops.convert_to_tensor` returns a Keras variable unchanged with TensorFlow, and custom gradients then see it as
+    a captured variable.
+    """
+    if keras.backend.backend() != "tensorflow":
+        return variable.value
+    import tensorflow as tf
+
+    return tf.convert_to_tensor(variable.value)

@@ -1,0 +1,54 @@
+"""The product of activations with a sparse kernel, differentiable in bounded memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from keras import ops
+
+from .paths import Operands, Path
+
+Tensor = Any
+
+
+def matmul(
+    path: Path,
+    operands: Operands,
+    x: Tensor,
+    values: Tensor,
+    shape: tuple[int, int],
+    *,
+    transpose: bool = False,
+    on_backward: Callable[[Tensor, Tensor], None] | None = None,
+) -> Tensor:
+    """Return x W, or x Wᵀ with `transpose`, for x [batch, n] and a kernel with `values` [capacity].
+
+    The gradient is taken at the connections only, and never through an array of [connections, batch] as the
+    stock gradient of `tf.sparse.sparse_dense_matmul` is.
+
+    Args:
+        path: the compute path.
+        operands: the connections, from `decoding.operands`.
+        x: activations, [batch, n_in] ([batch, n_out] with `transpose`).
+        values: weights of the connections, [capacity].
+        shape: (n_in, n_out).
+        transpose: multiply with the transposed kernel.
+        on_backward: called with (inputs, gradient of outputs), both in the orientation of `shape`.
+    """
+
+    @ops.custom_gradient
+    def product(x: Tensor, values: Tensor) -> tuple[Tensor, Callable[..., tuple[Tensor, Tensor]]]:
+        operand = path.prepare(operands.fit(values), operands.index, shape)
+
+        def gradient(*args: Tensor, upstream: Tensor = None) -> tuple[Tensor, Tensor]:
+            dy = args[0] if upstream is None else upstream
+            left, right = (dy, x) if transpose else (x, dy)
+            if on_backward is not None:
+                on_backward(left, right)
+            dx = path.multiply(dy, operand, shape, transpose=not transpose)
+            return dx, operands.unfit(path.outer(left, right, operands.index, shape))
+
+        return path.multiply(x, operand, shape, transpose=transpose), gradient
+
+    return product(x, values)

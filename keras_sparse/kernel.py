@@ -1,0 +1,330 @@
+"""`SparseKernel`: a weight matrix that stores only its connections; the one place where topology meets compute."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, cast
+
+import keras
+import numpy as np
+from keras import ops
+from numpy.typing import NDArray
+
+from . import constraints, initializers
+from .compute import decoding, dispatch, exporting, paths, product, recording
+from .kernel_storage import KernelState, KernelStorage
+from .topology import counter_rng
+from .topology.connectivity import Connectivity, check_shape
+from .topology.layout import Layout
+from .topology.patterns import Pattern
+
+Tensor = Any
+_VALUES_STREAM = 1  # counter-based streams of a kernel's seed; the pattern itself draws from stream 0
+
+
+class SparseKernel:
+    """The kernel [n_in, n_out] of a layer, stored as its connections.
+
+    It owns four variables of the layer, made once and never replaced (see `kernel_storage`), so that everything it
+    is travels with `get_weights`, checkpoints and files. `values[i]` is the weight from `connectivity.inputs[i]` to
+    `connectivity.outputs[i]` for i < K; the tail up to the capacity is zero and is never multiplied.
+
+    Args:
+        layer: the Keras layer that owns the variables.
+        shape: (n_in, n_out).
+        connections: initial number of connections K.
+        pattern: draws them.
+        seed: of the pattern and the initial values.
+        capacity: number of connections there is room for; default K.
+        initializer: Keras initializer, see `initializers.draw`.
+        regularizer: Keras regularizer; sees the values, [capacity].
+        constraint: Keras constraint, see `constraints`.
+        compute: "auto", "stock", "dense" or "generic".
+        name: name of the values variable and prefix of the others.
+
+    Raises:
+        ValueError: for arguments that do not fit together.
+    """
+
+    def __init__(
+        self,
+        layer: keras.layers.Layer,
+        shape: tuple[int, int],
+        *,
+        connections: int,
+        pattern: Pattern,
+        seed: int,
+        capacity: int | None = None,
+        initializer: Any = "glorot_uniform",
+        regularizer: Any = None,
+        constraint: Any = None,
+        compute: str = "auto",
+        name: str = "kernel",
+    ) -> None:
+        self._layer = layer
+        self.name = name
+        self._shape = check_shape(shape)
+        self._initializer = initializer
+        self.compute = dispatch.check_requested(compute)
+        capacity = connections if capacity is None else capacity
+        if not connections <= capacity <= self._shape[0] * self._shape[1]:
+            raise ValueError(
+                f"`capacity` must lie between the number of connections, {connections}, and the "
+                f"{self._shape[0] * self._shape[1]} positions of the kernel; got {capacity}."
+            )
+        layout = Layout.of(self._shape, capacity)
+        connectivity = pattern.sample(self._shape, connections, seed=seed)
+        order = layout.order(connectivity)
+        if order is not None:
+            connectivity = Connectivity._trusted(
+                connectivity.inputs[order], connectivity.outputs[order], connectivity.shape
+            )
+        values = self._fresh(connectivity, connectivity, counter_rng.generator(seed, _VALUES_STREAM))
+        self._storage = KernelStorage(
+            layer, layout, connectivity, values, seed=seed, name=name, regularizer=regularizer
+        )
+        self.mark_slots_aligned()
+        self.constraint: constraints.ConnectionConstraint | None = None
+        if constraint is not None:
+            self.constraint = constraints.ConnectionConstraint(constraint, self)
+            self.values.constraint = self.constraint
+        self.choice()  # a path that cannot run is an error now, not in the middle of a step
+
+    def __len__(self) -> int:
+        return self._storage.count()
+
+    def __repr__(self) -> str:
+        return f"SparseKernel({self.path}, {self.connectivity!r})"
+
+    @property
+    def values(self) -> keras.Variable:
+        """The weights, a trainable variable [capacity] in storage order."""
+        return self._storage.values
+
+    @property
+    def connectivity(self) -> Connectivity:
+        """The connections, in storage order.
+
+        Raises:
+            ValueError: when the index variables were overwritten with something that is no topology.
+        """
+        return self._storage.connectivity()
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(n_in, n_out)."""
+        return self._shape
+
+    @property
+    def density(self) -> float:
+        """Number of connections / (n_in · n_out)."""
+        return len(self) / (self._shape[0] * self._shape[1])
+
+    @property
+    def capacity(self) -> int:
+        """Number of connections there is room for."""
+        return self.layout.capacity
+
+    @property
+    def layout(self) -> Layout:
+        """The storage order."""
+        return self._storage.layout
+
+    @property
+    def path(self) -> str:
+        """Unique name within the model: the path of the values variable."""
+        return self.values.path
+
+    @property
+    def seed(self) -> int:
+        """The seed its connections were drawn from."""
+        return self._storage.state().seed
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of values and index (without optimizer state)."""
+        return self._storage.bytes
+
+    def fingerprint(self) -> int:
+        """Return a hash of the topology as it is now."""
+        return self._storage.fingerprint()
+
+    def state(self) -> KernelState:
+        """Return the kernel's bookkeeping: seed, updates done, iteration of the last one, fingerprint."""
+        return self._storage.state()
+
+    def choice(self) -> dispatch.Choice:
+        """Return the compute path products take here, and why."""
+        return dispatch.choose(
+            self.compute,
+            backend=keras.backend.backend(),
+            device=_device(),
+            shape=self._shape,
+            connections=self.capacity,
+        )
+
+    def to_dense(self) -> NDArray[Any]:
+        """Return the kernel as a NumPy matrix [n_in, n_out]: for small kernels and for tests."""
+        connectivity = self.connectivity
+        values = self.host_values()
+        matrix = np.zeros(self._shape, values.dtype)
+        matrix[connectivity.inputs, connectivity.outputs] = values
+        return matrix
+
+    def matmul(self, x: Tensor, transpose: bool = False) -> Tensor:
+        """Return x W: [..., n_in] to [..., n_out]; with `transpose` x Wᵀ: [..., n_out] to [..., n_in].
+
+        Differentiable in `x` and in the values.
+        """
+        size_in, size_out = (self._shape[1], self._shape[0]) if transpose else self._shape
+        values = paths.value(self.values)
+        x = ops.cast(x, values.dtype)
+        flat = x if len(x.shape) == 2 else ops.reshape(x, [-1, size_in])
+        choice = self.choice()
+        path = paths.get(choice.path)
+        if keras.backend.backend() == "tensorflow" and exporting.exporting():
+            index = self._storage.exported_index(choice.path, path.index)
+            operand = path.prepare(values[: len(self)], index, self._shape)
+            y = path.multiply(flat, operand, self._shape, transpose=transpose)
+        else:
+            recorder = recording.current()
+            y = product.matmul(
+                path,
+                self._operands(path),
+                flat,
+                values,
+                self._shape,
+                transpose=transpose,
+                on_backward=None if recorder is None else lambda x, dy: recorder(self, x, dy),
+            )
+        return y if len(x.shape) == 2 else ops.reshape(y, [*ops.shape(x)[:-1], size_out])
+
+    def outer(self, x: Tensor, y: Tensor) -> Tensor:
+        """Return Σ x[..., input] · y[..., output] at every connection, [capacity]; the tail is zero.
+
+        Args:
+            x: [..., n_in].
+            y: [..., n_out], with the same leading dimensions.
+        """
+        path = paths.get(self.choice().path)
+        operands = self._operands(path)
+        x = ops.reshape(ops.convert_to_tensor(x), [-1, self._shape[0]])
+        y = ops.cast(ops.reshape(ops.convert_to_tensor(y), [-1, self._shape[1]]), x.dtype)
+        return operands.unfit(path.outer(x, y, operands.index, self._shape))
+
+    def assign(
+        self,
+        connectivity: Connectivity,
+        values: Any,
+        optimizer: keras.optimizers.Optimizer | None = None,
+    ) -> None:
+        """Replace the connections and their values.
+
+        Args:
+            connectivity: the new connections, any order, at most `capacity`.
+            values: their weights, [K], in the order of `connectivity`.
+            optimizer: if given, its slots follow the connections that exist before and after; new ones start
+                with the optimizer's initial value. Without it the slots no longer belong to the connections, and the
+                next `fit` with `Rewire`, or `ks.realign(model)`, resets them.
+
+        Raises:
+            ValueError: for another shape, too many connections or the wrong number of values; nothing is changed.
+        """
+        values = np.asarray(values)
+        if connectivity.shape != self._shape:
+            raise ValueError(f"{self.path}: expected a connectivity of shape {self._shape}, got {connectivity.shape}.")
+        if values.shape != (len(connectivity),):
+            raise ValueError(
+                f"{self.path}: expected {len(connectivity)} values, one per connection; got shape {values.shape}."
+            )
+        if len(connectivity) > self.capacity:
+            raise ValueError(
+                f"{self.path}: {len(connectivity)} connections exceed the capacity of {self.capacity}. Build the layer "
+                "with a larger `capacity`."
+            )
+        order = self.layout.order(connectivity)
+        if order is not None:
+            connectivity = Connectivity._trusted(connectivity.inputs[order], connectivity.outputs[order], self._shape)
+            values = values[order]
+        if optimizer is None:
+            self._storage.write(connectivity, values)
+            return
+        from .rewiring import optimizer_state
+
+        source = self.layout.match(self.connectivity, connectivity)
+        optimizer_state.carry(optimizer, self, source, values)
+        self.replace(connectivity, values)
+
+    def replace(self, connectivity: Connectivity, values: NDArray[Any]) -> None:
+        """Write connections that are in storage order and whose optimizer slots have been carried along."""
+        self._storage.write(connectivity, values)
+        self.mark_slots_aligned()
+
+    def host_values(self) -> NDArray[Any]:
+        """Return the weights of the connections that exist as NumPy, [K]."""
+        return exporting.read(self.values)[: len(self)]
+
+    def typical(self, count: int, rng: np.random.Generator) -> NDArray[Any]:
+        """Return `count` initial values with the kernel's mean degrees as fans."""
+        nowhere = np.zeros(count, np.int64)
+        fan_in, fan_out = (np.array([len(self) / units]) for units in reversed(self._shape))
+        return initializers.draw(self._initializer, nowhere, nowhere, fan_in, fan_out, rng)
+
+    def note_update(self, iteration: int, *, counts: bool = True) -> None:
+        """Remember that the optimizer stood at `iteration` when the kernel was last rewired."""
+        self._storage.note(last_iteration=iteration, updates=self.state().updates + counts)
+
+    def fresh(
+        self, connectivity: Connectivity, newcomers: NDArray[np.bool_] | None, rng: np.random.Generator
+    ) -> NDArray[Any]:
+        """Return initial values for the `newcomers` (all by default) of `connectivity`, by its degrees."""
+        if newcomers is None:
+            return self._fresh(connectivity, connectivity, rng)
+        part = Connectivity._trusted(connectivity.inputs[newcomers], connectivity.outputs[newcomers], self._shape)
+        return self._fresh(part, connectivity, rng)
+
+    def _fresh(self, part: Connectivity, whole: Connectivity, rng: np.random.Generator) -> NDArray[Any]:
+        return initializers.draw(self._initializer, part.inputs, part.outputs, whole.in_degrees, whole.out_degrees, rng)
+
+    def _operands(self, path: paths.Path) -> paths.Operands:
+        return decoding.operands(path, *self._storage.index_tensors(), self.layout)
+
+    def padded_positions(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Return (inputs, outputs, live) as tensors [capacity]; the tail lies at (n_in, n_out) and is not live."""
+        inputs, outputs = decoding.positions(*self._storage.index_tensors(), self.layout)
+        padding = [[0, self.capacity - cast(Any, ops.size(inputs))]]
+        inputs = ops.reshape(ops.pad(inputs, padding, constant_values=self._shape[0]), [self.capacity])
+        outputs = ops.reshape(ops.pad(outputs, padding, constant_values=self._shape[1]), [self.capacity])
+        return inputs, outputs, outputs < self._shape[1]
+
+    def save(self, store: dict[str, Any]) -> None:
+        """Put values, ids, rows and layout into `store`, the dict of `save_own_variables`."""
+        self._storage.save(store, self.slots_fingerprint)
+
+    def loader(self, store: dict[str, Any]) -> Callable[[], None]:
+        """Check what `save` wrote and return a function that assigns it; nothing is changed before it is called.
+
+        Raises:
+            ValueError: naming what does not fit.
+        """
+        write, slots_fingerprint = self._storage.loader(store)
+
+        def load() -> None:
+            write()
+            self.slots_fingerprint = slots_fingerprint
+
+        return load
+
+    def mark_slots_aligned(self) -> None:
+        """Note that the optimizer's slots belong to the connections that exist now."""
+        self.slots_fingerprint = self._storage.fingerprint()
+
+    def slots_aligned(self) -> bool:
+        """Return whether the optimizer's slots belong to the connections that exist now."""
+        return self.slots_fingerprint == self._storage.fingerprint()
+
+
+def _device() -> str:
+    if keras.backend.backend() != "tensorflow":
+        return "cpu"
+    return paths.tensorflow_device()

@@ -1,0 +1,255 @@
+"""The variables of a sparse kernel: how its connections lie in memory and in files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+from numpy.typing import NDArray
+
+from .compute import decoding, exporting, paths
+from .topology.connectivity import Connectivity
+from .topology.layout import VERSION, Layout, fingerprint, pack, unpack
+
+Tensor = Any
+_WORD = np.int32 if decoding.WORD_BITS == 32 else np.int64
+_STATE_SIZE = 16  # entries in use: see KernelState.pack; the rest is zero, for later versions
+_HALF = 31  # 62-bit numbers are kept as two entries, so that 32-bit backends hold them too
+
+
+@dataclass(frozen=True)
+class KernelState:
+    """A kernel's bookkeeping, kept in its `state` variable.
+
+    Attributes:
+        seed: of pattern, values and, unless it has one of its own, of the rewiring.
+        updates: rewiring updates done.
+        last_iteration: `optimizer.iterations` at the last update.
+        fingerprint: of the topology.
+    """
+
+    seed: int
+    updates: int = 0
+    last_iteration: int = 0
+    fingerprint: int = 0
+
+    def pack(self, layout: Layout) -> NDArray[Any]:
+        """Return the `state` array of a kernel with `layout`."""
+        entries = [VERSION, layout.block, layout.id_bits, *_split(self.seed), self.updates, self.last_iteration]
+        entries += [*_split(self.fingerprint), *_split(layout.capacity)]
+        return np.array(entries + [0] * (_STATE_SIZE - len(entries)), _WORD)
+
+    @classmethod
+    def unpack(cls, state: NDArray[Any]) -> KernelState:
+        """Return what `pack` stored."""
+        entries = [int(entry) for entry in state]
+        return cls(
+            seed=_join(*entries[3:5]), updates=entries[5], last_iteration=entries[6], fingerprint=_join(*entries[7:9])
+        )
+
+
+class KernelStorage:
+    """The variables of one kernel, made through the layer's `add_weight` and never replaced.
+
+    Attributes:
+        values: trainable, [capacity].
+        ids: packed local output ids (`Layout`), integers.
+        rows: row pointers, [rows + 1]; the last one is the number of connections.
+        vector: `KernelState` as integers.
+        layout: the storage order.
+    """
+
+    def __init__(
+        self,
+        layer: keras.layers.Layer,
+        layout: Layout,
+        connectivity: Connectivity,
+        values: NDArray[Any],
+        *,
+        seed: int,
+        name: str,
+        regularizer: Any = None,
+    ) -> None:
+        self._layer, self._name, self.layout = layer, name, layout
+        ids, rows = layout.encode(connectivity)
+        state = KernelState(seed=seed, fingerprint=fingerprint(layout.shape, ids, rows))
+        self.values = layer.add_weight(
+            shape=(layout.capacity,),
+            initializer=_constant(_padded(values, layout.capacity)),
+            regularizer=regularizer,
+            name=name,
+        )
+        arrays = {
+            "ids": pack(ids, layout.id_words(decoding.WORD_BITS), _WORD),
+            "rows": rows.astype(_WORD),
+            "state": state.pack(layout),
+        }
+        self.ids, self.rows, self.vector = (
+            layer.add_weight(
+                shape=array.shape,
+                initializer=_constant(array),
+                dtype=decoding.WORD_DTYPE,
+                trainable=False,
+                autocast=False,
+                aggregation="only_first_replica",
+                name=f"{name}_{part}",
+            )
+            for part, array in arrays.items()
+        )
+        self._cached: Connectivity | None = None
+        self._cached_fingerprint = 0
+        self._exported: dict[str, tuple[int, Any]] = {}
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of values and index."""
+        variables = (self.values, self.ids, self.rows, self.vector)
+        return sum(int(np.prod(v.shape)) * np.dtype(_numpy_dtype(v.dtype)).itemsize for v in variables)
+
+    def index_tensors(self) -> tuple[Tensor, Tensor]:
+        """Return (ids, rows) as tensors, read anew at every call of a compiled function."""
+        return paths.value(self.ids), paths.value(self.rows)
+
+    def _arrays(self) -> tuple[NDArray[Any], NDArray[np.int64]]:
+        ids = unpack(exporting.read(self.ids), self.layout.id_dtype)
+        return ids, exporting.read(self.rows).astype(np.int64)
+
+    def count(self) -> int:
+        """Return the number of connections."""
+        return int(exporting.read(self.rows)[-1])
+
+    def fingerprint(self) -> int:
+        """Return the hash of the topology that the variables hold now."""
+        return fingerprint(self.layout.shape, *self._arrays())
+
+    def state(self) -> KernelState:
+        """Return the bookkeeping."""
+        return KernelState.unpack(exporting.read(self.vector))
+
+    def connectivity(self) -> Connectivity:
+        """Return the connections in storage order; decoded again only when they have changed."""
+        ids, rows = self._arrays()
+        now = fingerprint(self.layout.shape, ids, rows)
+        if self._cached is None or now != self._cached_fingerprint:
+            try:
+                self._cached = self.layout.decode(ids, rows)
+            except ValueError as error:
+                raise ValueError(
+                    f"{self.values.path}: its index variables hold no valid topology ({error}). Restore them from a "
+                    "file of this model, or set all weights together with `set_weights`."
+                ) from None
+            self._cached_fingerprint = now
+        return self._cached
+
+    def write(self, connectivity: Connectivity, values: NDArray[Any]) -> None:
+        """Write connections in storage order with their values."""
+        ids, rows = self.layout.encode(connectivity)
+        mark = fingerprint(self.layout.shape, ids, rows)
+        bookkeeping = replace(self.state(), fingerprint=mark)
+        self._write(ids, rows, values, bookkeeping)
+        self._cached, self._cached_fingerprint = connectivity, mark
+
+    def note(self, **state: int) -> None:
+        """Change fields of the bookkeeping alone."""
+        self.vector.assign(replace(self.state(), **state).pack(self.layout))
+
+    def _write(self, ids: NDArray[Any], rows: NDArray[Any], values: NDArray[Any], state: KernelState) -> None:
+        self.values.assign(_padded(values, self.layout.capacity))
+        self.ids.assign(pack(ids, self.layout.id_words(decoding.WORD_BITS), _WORD))
+        self.rows.assign(rows.astype(_WORD))
+        self.vector.assign(state.pack(self.layout))
+
+    def exported_index(self, path_name: str, form: Callable[..., Tensor]) -> Tensor:
+        """Return the connections in the form of a compute path, decoded once into a variable of the layer.
+
+        For exports: the graph then holds no decoding, and the saved file the index once.
+        """
+        now = self.fingerprint()
+        known = self._exported.get(path_name)
+        if known is None or known[0] != now:
+            connectivity = self.connectivity()
+            index = exporting.variable(form, connectivity.inputs, connectivity.outputs, connectivity.shape)
+            # An attribute of the layer, so that the SavedModel that captures it also tracks it.
+            setattr(self._layer, f"_exported_{self._name}_{path_name}", index)
+            known = self._exported[path_name] = (now, index)
+        return known[1]
+
+    def save(self, store: dict[str, Any], slots_fingerprint: int) -> None:
+        """Write the connections that exist (not the tail) in storage order, and the bookkeeping."""
+        ids, rows = self._arrays()
+        count = int(rows[-1])
+        vector = exporting.read(self.vector).astype(np.int64)
+        vector[11:13] = _split(slots_fingerprint)
+        store[self._name] = exporting.read(self.values)[:count]
+        store[f"{self._name}_ids"] = ids[:count]
+        store[f"{self._name}_rows"] = rows
+        store[f"{self._name}_state"] = vector
+
+    def loader(self, store: Any) -> tuple[Callable[[], None], int]:
+        """Check a `store` that `save` filled; return (a function that assigns it, the slots' fingerprint).
+
+        Raises:
+            ValueError: naming the part of the file that does not fit; nothing has been assigned then.
+        """
+        where = f"{self.values.path}: the file does not fit"
+        try:
+            values, ids, rows, vector = (
+                np.asarray(store[key])
+                for key in (self._name, *(f"{self._name}_{part}" for part in ("ids", "rows", "state")))
+            )
+        except KeyError as missing:
+            raise ValueError(f"{where}: {missing} is absent; it was not saved from a sparse kernel.") from None
+        if vector.shape != (_STATE_SIZE,) or vector.dtype.kind not in "iu":
+            raise ValueError(f"{where}: the kernel's state must be {_STATE_SIZE} integers, got shape {vector.shape}.")
+        here = self.layout
+        theirs = (int(vector[0]), int(vector[1]), int(vector[2]), _join(int(vector[9]), int(vector[10])))
+        ours = (VERSION, here.block, here.id_bits, here.capacity)
+        if theirs != ours:
+            raise ValueError(
+                f"{where}: its layout (version, block, id bits, capacity) is {theirs}, this kernel's is {ours}. "
+                f"Build the layer with capacity={theirs[3]}, or load the whole model with keras.models.load_model."
+            )
+        if ids.dtype != np.dtype(here.id_dtype) or ids.ndim != 1 or rows.dtype.kind not in "iu" or rows.ndim != 1:
+            raise ValueError(f"{where}: ids must be {np.dtype(here.id_dtype)} and rows integers, both one-dimensional.")
+        if values.dtype.kind not in "fV" or values.shape != ids.shape:
+            raise ValueError(f"{where}: {len(ids)} connections need as many values, got {values.dtype} {values.shape}.")
+        rows = rows.astype(np.int64)
+        try:
+            connectivity = here.decode(ids, rows)
+        except ValueError as error:
+            raise ValueError(f"{where}: {error}.") from None
+        if len(connectivity) != len(ids):
+            raise ValueError(f"{where}: {len(ids)} ids for {len(connectivity)} connections.")
+        state = KernelState.unpack(vector)
+        if state.fingerprint != fingerprint(here.shape, ids, rows):
+            raise ValueError(
+                f"{where}: the topology's fingerprint is wrong, so the file was changed after it was saved."
+            )
+        slots = _join(int(vector[11]), int(vector[12]))
+        return lambda: self._write(ids, rows, values, state), slots
+
+
+def _padded(values: NDArray[Any], capacity: int) -> NDArray[Any]:
+    padded = np.zeros(capacity, values.dtype)
+    padded[: len(values)] = values
+    return padded
+
+
+def _constant(array: NDArray[Any]) -> Callable[..., Tensor]:
+    return lambda shape, dtype=None: ops.convert_to_tensor(array, dtype=dtype)
+
+
+def _numpy_dtype(dtype: str) -> str:
+    return "uint16" if dtype == "bfloat16" else dtype
+
+
+def _split(number: int) -> tuple[int, int]:
+    return number & ((1 << _HALF) - 1), number >> _HALF
+
+
+def _join(low: int, high: int) -> int:
+    return low | high << _HALF

@@ -1,0 +1,1 @@
+"""Which connections go and come, and when."""

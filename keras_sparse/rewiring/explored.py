@@ -1,0 +1,72 @@
+"""R_s: the share of all positions that ever held a connection (Liu et al. 2021, In-Time Over-Parameterization)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..topology.connectivity import Connectivity, Int64
+
+EXACT_POSITIONS = 2**27  # one bit each: 16 MiB
+_SKETCH = 2**14
+_ONES = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1).sum(axis=1, dtype=np.uint8)  # bits set in a byte
+
+
+class Explored:
+    """Counts the distinct positions a kernel has tried.
+
+    Exact, one bit per position, up to 2**27 positions. Above, an estimate from the 16,384 smallest hashes of the
+    positions seen (Bar-Yossef et al. 2002), in constant memory; its standard error is 0.8 %.
+
+    Args:
+        shape: (n_in, n_out).
+    """
+
+    def __init__(self, shape: tuple[int, int]) -> None:
+        self.positions = shape[0] * shape[1]
+        self.exact = self.positions <= EXACT_POSITIONS
+        size = -(-self.positions // 8) if self.exact else 0
+        self._state: NDArray[Any] = np.zeros(size, np.uint8) if self.exact else np.empty(0, np.uint64)
+
+    def add(self, connectivity: Connectivity) -> None:
+        """Mark the connections as tried."""
+        keys = connectivity.keys
+        if self.exact:
+            np.bitwise_or.at(self._state, keys >> 3, (1 << (keys & 7)).astype(np.uint8))
+        else:
+            hashes = _hash(keys)
+            if len(self._state) == _SKETCH:
+                hashes = hashes[hashes < self._state[-1]]
+            self._state = np.unique(np.concatenate([self._state, hashes]))[:_SKETCH]
+
+    @property
+    def share(self) -> float:
+        """Distinct positions tried / all positions, in [0, 1]."""
+        if self.exact:
+            return int(_ONES[self._state].sum(dtype=np.int64)) / self.positions
+        if len(self._state) < _SKETCH:
+            return len(self._state) / self.positions
+        return min(1.0, (_SKETCH - 1) / (float(self._state[-1]) / 2.0**64) / self.positions)
+
+    @property
+    def state(self) -> NDArray[Any]:
+        """What has been seen, as an array that `restore` takes."""
+        return self._state
+
+    def restore(self, state: NDArray[Any]) -> None:
+        """Take up the count where `state` left it."""
+        self._state = np.array(state, self._state.dtype)
+
+
+def _hash(keys: Int64) -> NDArray[np.uint64]:
+    """Return 64-bit hashes that look random (the finalizer of MurmurHash3)."""
+    h = keys.astype(np.uint64)
+    with np.errstate(over="ignore"):
+        h ^= h >> np.uint64(33)
+        h *= np.uint64(0xFF51AFD7ED558CCD)
+        h ^= h >> np.uint64(33)
+        h *= np.uint64(0xC4CEB9FE1A85EC53)
+        h ^= h >> np.uint64(33)
+    return h

@@ -1,0 +1,70 @@
+"""Finding the sparse kernels of a model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import keras
+
+from ..kernel import SparseKernel
+
+
+class Junction(NamedTuple):
+    """A kernel in its model.
+
+    Attributes:
+        number: place among all sparse kernels of the model; keys their random numbers.
+        name: of the layer; with the kernel's own name behind a slash where a layer has several.
+        layer: that owns the kernel.
+        kernel: the kernel.
+    """
+
+    number: int
+    name: str
+    layer: keras.layers.Layer
+    kernel: SparseKernel
+
+
+def layers(model: Any) -> Iterator[keras.layers.Layer]:
+    """Yield every layer of `model`, nested and wrapped ones too, each once, in the order Keras tracks them."""
+    seen: set[int] = set()
+    for layer in model._flatten_layers(include_self=True, recursive=True):
+        if id(layer) not in seen:
+            seen.add(id(layer))
+            yield layer
+
+
+def junctions(model: Any) -> list[Junction]:
+    """Return the sparse kernels of `model`, each once."""
+    found: list[Junction] = []
+    for layer in layers(model):
+        kernels = [value for value in vars(layer).values() if isinstance(value, SparseKernel)]
+        for kernel in kernels:
+            name = layer.name if len(kernels) == 1 else f"{layer.name}/{kernel.name}"
+            found.append(Junction(len(found), name, layer, kernel))
+    return found
+
+
+def select(model: Any, chosen: Any) -> list[Junction]:
+    """Return the kernels of the layers in `chosen` (layers or their names); all for None.
+
+    Raises:
+        ValueError: when a chosen layer has no sparse kernel, or the model has none at all.
+    """
+    found = junctions(model)
+    if not found:
+        raise ValueError(
+            "The model has no sparse kernel to rewire: use layers such as ks.SparseDense, and build the model before "
+            "attaching (fit does both)."
+        )
+    if chosen is None:
+        return found
+    picked = []
+    for layer in chosen:
+        matching = [j for j in found if layer in (j.layer.name, j.name) or j.layer is layer]
+        if not matching:
+            names = ", ".join(sorted({j.layer.name for j in found}))
+            raise ValueError(f"`layers` names {layer!r}, which has no sparse kernel in this model. It has: {names}.")
+        picked += [j for j in matching if j not in picked]
+    return sorted(picked)

@@ -1,0 +1,106 @@
+"""The optimizer's state of a kernel's values: found, carried along a rewiring, reset."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from ..compute.exporting import read
+from ..topology.connectivity import Int64
+
+if TYPE_CHECKING:
+    from ..kernel import SparseKernel
+
+_EMA = "_model_variables_moving_average"
+_NO_SLOTS = ("_variables", "_trainable_variables")
+
+
+class Slot(NamedTuple):
+    """One optimizer variable that belongs, entry by entry, to a kernel's values.
+
+    Attributes:
+        name: of the optimizer's list it stands in, without the leading underscore.
+        variable: [capacity].
+        initial: its value at a new connection; None where that is the connection's own weight (EMA).
+    """
+
+    name: str
+    variable: keras.Variable
+    initial: float | None
+
+
+def slots(optimizer: Any, values: keras.Variable) -> list[Slot]:
+    """Return the slots of `values`; empty before the optimizer is built.
+
+    Keras' optimizers keep one list per kind of slot, in the order of their variables: momentums, velocities,
+    accumulators, accumulated gradients, moving averages. Every such list is found by its form, not by its name, so
+    optimizers of other people work as well.
+    """
+    found = []
+    for part in _parts(optimizer):
+        variables = getattr(part, "_trainable_variables", [])
+        place = next((i for i, variable in enumerate(variables) if variable is values), None)
+        if place is None:
+            continue
+        for name, entries in vars(part).items():
+            if name in _NO_SLOTS or not isinstance(entries, list) or len(entries) != len(variables):
+                continue
+            entry = entries[place]
+            if isinstance(entry, keras.Variable) and entry is not values and entry.shape == values.shape:
+                found.append(Slot(name.lstrip("_"), entry, _initial(part, name)))
+    return found
+
+
+def _parts(optimizer: Any) -> Iterator[Any]:
+    """Yield the optimizer and those it wraps (loss scaling, one optimizer per layer)."""
+    if optimizer is None:
+        return
+    yield optimizer
+    for inner in (getattr(optimizer, "inner_optimizer", None), *getattr(optimizer, "_inner_optimizers", [])):
+        yield from _parts(inner)
+
+
+def _initial(optimizer: Any, name: str) -> float | None:
+    if name == _EMA:
+        return None
+    if name == "_accumulators":  # Adagrad and FTRL start above zero
+        return float(getattr(optimizer, "initial_accumulator_value", 0.0))
+    return 0.0
+
+
+def carry(optimizer: Any, kernel: SparseKernel, source: Int64, values: NDArray[Any]) -> None:
+    """Move the slots of `kernel` along with its connections.
+
+    Args:
+        optimizer: a Keras optimizer, or None.
+        kernel: the kernel about to change.
+        source: for every connection of the new topology its place in the old one, or -1 for a newcomer, [K].
+        values: weights of the new topology, [K].
+    """
+    for slot in slots(optimizer, kernel.values):
+        old = read(slot.variable)
+        fresh = np.asarray(values, old.dtype) if slot.initial is None else old.dtype.type(slot.initial)
+        new = np.full(kernel.capacity, slot.initial or 0.0, old.dtype)
+        new[: len(source)] = np.where(source >= 0, old[source], fresh)
+        slot.variable.assign(new)
+
+
+def reset(optimizer: Any, kernel: SparseKernel) -> None:
+    """Give every slot of `kernel` its initial value, and note that the slots belong to the topology again."""
+    values = kernel.host_values()
+    carry(optimizer, kernel, np.full(len(values), -1, np.int64), values)
+    kernel.mark_slots_aligned()
+
+
+def iterations(optimizer: Any) -> int:
+    """Return the number of steps the optimizer has done; 0 without one."""
+    return 0 if optimizer is None else int(np.asarray(optimizer.iterations))
+
+
+def learning_rate(optimizer: Any) -> float:
+    """Return the optimizer's present learning rate; 0 without one."""
+    return 0.0 if optimizer is None else float(np.asarray(optimizer.learning_rate))

@@ -1,0 +1,144 @@
+"""What a rewiring policy sees and what it answers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..topology import counter_rng
+from ..topology.connectivity import Connectivity, Int64
+from ..topology.sampling import distinct_free
+
+if TYPE_CHECKING:
+    from ..kernel import SparseKernel
+
+Floats = NDArray[np.floating[Any]]
+_CANDIDATES, _INITIAL, NEWCOMERS = 0, 1, 2  # what a kernel's random numbers are for
+
+
+@dataclass(frozen=True)
+class Change:
+    """What a policy wants to become of one kernel.
+
+    Attributes:
+        keep: True for every connection that stays, bool [K] in the order of the view's connectivity.
+        inputs: input unit of every new connection, [n].
+        outputs: output unit of every new connection, [n].
+        values: their values, [n]; None for fresh draws of the kernel's initializer with the degrees after the change.
+        kept_values: new values of the connections that stay, [keep.sum()]; None leaves them as they are.
+    """
+
+    keep: NDArray[np.bool_]
+    inputs: Int64
+    outputs: Int64
+    values: Floats | None = None
+    kept_values: Floats | None = None
+
+
+class KernelView:
+    """One sparse kernel as a policy sees it: arrays to read, nothing to write.
+
+    Attributes:
+        name: of the layer (and of the kernel, if the layer has several).
+        connectivity: the connections that exist.
+        values: their weights, [K].
+        capacity: number of connections there is room for.
+        slots: the optimizer's state at every connection, name to [K]; empty before the first step.
+    """
+
+    def __init__(
+        self, kernel: SparseKernel, name: str, *, slots: Mapping[str, Floats], key: tuple[int, int, int]
+    ) -> None:
+        self.name = name
+        self.connectivity: Connectivity = kernel.connectivity
+        self.values: Floats = kernel.host_values()
+        self.capacity: int = kernel.capacity
+        self.slots = slots
+        self._kernel = kernel
+        self._key = key
+
+    def initial(self, n: int) -> Floats:
+        """Return `n` fresh values from the kernel's initializer, with its mean degrees as fans, [n]."""
+        return self._kernel.typical(n, self._rng(_INITIAL))
+
+    def candidates(self, n: int, *, keep: NDArray[np.bool_] | None = None) -> tuple[Int64, Int64, Floats | None]:
+        """Return `n` distinct positions for new connections, uniformly drawn.
+
+        Args:
+            n: number of positions.
+            keep: connections that stay, bool [K]; the positions of the others count as empty, so a connection that
+                was just removed may return. By default all of them stay.
+
+        Returns:
+            (inputs [n], outputs [n], scores): scores is None for random candidates.
+
+        Raises:
+            ValueError: when fewer than `n` positions are empty.
+        """
+        n_in, n_out = self.connectivity.shape
+        taken = self.connectivity.keys if keep is None else self.connectivity.keys[keep]
+        taken.sort()
+        if n > n_in * n_out - len(taken):
+            raise ValueError(
+                f"{self.name}: {n} new connections wanted, but {n_in * n_out - len(taken)} positions are empty."
+            )
+        keys = distinct_free(self._rng(_CANDIDATES), n_in * n_out, n, taken)
+        inputs, outputs = np.divmod(keys, n_out)
+        return inputs, outputs, None
+
+    def _rng(self, purpose: int) -> np.random.Generator:
+        seed, index, step = self._key
+        return counter_rng.generator(seed, index, step, purpose)
+
+
+class Policy:
+    """Decides which connections go and which come; `ks.Rewire` decides when, and carries it out.
+
+    Subclass it and write `update`; `ks.testing.check_policy` tells whether the result keeps the invariants.
+
+    Attributes:
+        needs_gradient: whether `KernelView.candidates` must score positions by the dense gradient.
+        when: "before_step" (at an epoch's begin or before every N-th step) or "after_step" (after each step).
+        memory: "sparse", or "dense" for policies that need memory for every position.
+    """
+
+    needs_gradient: bool = False
+    when: Literal["before_step", "after_step"] = "before_step"
+    memory: Literal["sparse", "dense"] = "sparse"
+
+    def update(
+        self,
+        kernels: Sequence[KernelView],
+        *,
+        step: int,
+        progress: float,
+        learning_rate: float,
+        rng: np.random.Generator,
+    ) -> Sequence[Change | None]:
+        """Return one change per kernel, None to leave it alone.
+
+        Args:
+            kernels: the kernels that may be rewired.
+            step: optimizer steps done so far.
+            progress: share of the training done, 0 to 1.
+            learning_rate: of the optimizer, now.
+            rng: random numbers of this update, the same on every replica.
+        """
+        raise NotImplementedError(f"{type(self).__name__} does not say what an update does.")
+
+    def finish(
+        self,
+        kernels: Sequence[KernelView],
+        *,
+        step: int,
+        progress: float,
+        learning_rate: float,
+        rng: np.random.Generator,
+    ) -> Sequence[Change | None]:
+        """Return the changes at the end of training; by default none."""
+        del step, progress, learning_rate, rng
+        return [None] * len(kernels)

@@ -1,0 +1,46 @@
+"""Noticing that weights were exchanged without the optimizer's state, and mending it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from typing import Any
+
+from . import optimizer_state
+from .kernels import Junction, junctions
+
+_log = logging.getLogger("keras_sparse")
+
+
+def realign(model: Any, optimizer: Any = None) -> list[str]:
+    """Reset the optimizer's slots of every sparse kernel whose topology was exchanged without them.
+
+    `model.set_weights`, and so `EarlyStopping(restore_best_weights=True)`, brings back an earlier topology but not the
+    optimizer's state: momenta would then belong to other connections. The next `fit` with `Rewire` does this by itself.
+
+    Args:
+        model: a built model.
+        optimizer: the model's by default.
+
+    Returns:
+        The names of the layers whose slots were reset.
+    """
+    return realign_junctions(junctions(model), getattr(model, "optimizer", None) if optimizer is None else optimizer)
+
+
+def realign_junctions(found: Iterable[Junction], optimizer: Any) -> list[str]:
+    """Do what `realign` does for the given junctions."""
+    reset = []
+    for junction in found:
+        if junction.kernel.slots_aligned():
+            continue
+        if optimizer_state.slots(optimizer, junction.kernel.values):
+            reset.append(junction.name)
+        optimizer_state.reset(optimizer, junction.kernel)
+    if reset:
+        _log.warning(
+            "The topology of %s was exchanged without the optimizer's state (set_weights, or EarlyStopping's restore): "
+            "the optimizer's slots of these layers start anew.",
+            ", ".join(reset),
+        )
+    return reset

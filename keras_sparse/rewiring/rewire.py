@@ -1,0 +1,270 @@
+"""`Rewire`: the callback that decides when a policy rewires, and carries the model and the optimizer along."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+
+from ..compute.exporting import read
+from ..topology import counter_rng
+from . import optimizer_state
+from .apply import Plan
+from .explored import Explored
+from .kernels import Junction, select
+from .policy import Change, KernelView, Policy
+from .realign import realign_junctions
+
+_POLICY_STREAM = 2**32  # beside the kernels' indices
+
+
+class Rewire(keras.callbacks.Callback):
+    """Rewires the sparse kernels of a model while `fit` trains it.
+
+    Epoch updates run when an epoch begins, so that the metrics logged at its end, checkpoints and the saved file
+    describe one topology; the first epoch trains the initial one. An update runs only if the optimizer has stepped
+    since the last: `fit(epochs=1)` in a loop and resumed runs rewire exactly once per epoch. List `Rewire` before
+    checkpoint callbacks.
+
+    Args:
+        policy: what to remove and what to grow, e.g. `ks.SET()`.
+        every: "epoch", or a number N of optimizer steps: then an update runs before step t for t > 0, t % N == 0. N
+            must be a multiple of the model's `steps_per_execution`.
+        start: share of the training, in [0, 1], before which nothing is rewired.
+        stop: share of the training after which nothing is rewired.
+        layers: layers, or names of layers, to rewire; all sparse ones by default.
+        seed: of the rewiring's random numbers; by default each kernel's own seed. Numbers are keyed by seed, kernel and
+            step, so an interrupted and resumed run draws what an uninterrupted one would have.
+
+    Attributes:
+        history: one dict per kernel and update: "epoch", "step" (optimizer steps done), "layer", "removed", "added",
+            "connections", "density", "explored" (R_s, the share of all positions ever tried), "explored_exact"
+            (False: a fixed-size estimate), "in_degree" and "out_degree" ((least, mean, most) over units), "final" (True
+            for the removal at the end of training).
+
+    Raises:
+        ValueError: for arguments out of range; when attached, for a model without sparse kernels or an `every` that
+            does not fit `steps_per_execution`.
+
+    Example:
+        >>> import keras_sparse as ks
+        >>> rewire = ks.Rewire(ks.SET(zeta=0.3))
+        >>> # model.fit(x, y, epochs=10, callbacks=[rewire]); rewire.history[-1]["explored"]
+    """
+
+    def __init__(
+        self,
+        policy: Policy,
+        *,
+        every: str | int = "epoch",
+        start: float = 0.0,
+        stop: float = 1.0,
+        layers: Sequence[keras.layers.Layer | str] | None = None,
+        seed: int | None = None,
+    ) -> None:
+        super().__init__()
+        if not isinstance(policy, Policy):
+            raise ValueError(f"`policy` must be a ks.Policy such as ks.SET(); got {policy!r}.")
+        if policy.needs_gradient:
+            raise ValueError(f"{type(policy).__name__} grows by gradient, which this version cannot do yet.")
+        if every != "epoch" and (isinstance(every, bool | str) or not isinstance(every, int) or every < 1):
+            raise ValueError(f'`every` must be "epoch" or a positive number of optimizer steps; got {every!r}.')
+        if not 0 <= start <= stop <= 1:
+            raise ValueError(
+                f"`start` and `stop` are shares of the training, 0 <= start <= stop <= 1; got {start}, {stop}."
+            )
+        self.policy = policy
+        self.every = every
+        self.start, self.stop = start, stop
+        self.layers = None if layers is None else list(layers)
+        self.seed = seed
+        self.history: list[dict[str, Any]] = []
+        self._junctions: list[Junction] = []
+        self._optimizer: Any = None
+        self._attached: Any = None
+        self._explored: dict[int, Explored] = {}
+        self._epoch = 0
+
+    def attach(self, model: Any, optimizer: Any = None) -> Rewire:
+        """Rewire the kernels of `model` from now on; `fit` calls it, custom training loops do.
+
+        Args:
+            model: a built model.
+            optimizer: whose slots to carry along; the model's by default.
+
+        Returns:
+            self.
+
+        Raises:
+            ValueError: when the model has no sparse kernel.
+        """
+        self._junctions = select(model, self.layers)
+        self._optimizer = getattr(model, "optimizer", None) if optimizer is None else optimizer
+        if self._attached is not model:
+            self._attached, self._explored = model, {}
+        iteration = optimizer_state.iterations(self._optimizer)
+        for junction in self._junctions:
+            if junction.kernel.state().last_iteration > iteration:  # a new optimizer counts from 0
+                junction.kernel.note_update(iteration, counts=False)
+            self._track(junction)
+        realign_junctions(self._junctions, self._optimizer)
+        return self
+
+    def update(self, *, progress: float = 0.0) -> list[dict[str, Any]]:
+        """Rewire now; for custom training loops, which decide themselves when.
+
+        Args:
+            progress: share of the training done, 0 to 1, for policies with a schedule.
+
+        Returns:
+            The new entries of `history`.
+
+        Raises:
+            ValueError: before `attach`, or when the policy breaks an invariant; nothing is changed then.
+        """
+        if not self._junctions:
+            raise ValueError("Call `attach(model)` before `update()`.")
+        return self._run(self.policy.update, progress, final=False)
+
+    def _run(self, decide: Any, progress: float, *, final: bool) -> list[dict[str, Any]]:
+        realign_junctions(self._junctions, self._optimizer)
+        step = optimizer_state.iterations(self._optimizer)
+        keys = [(self._seed(j), j.number, step) for j in self._junctions]
+        views = [
+            KernelView(j.kernel, j.name, slots=self._slots(j), key=key)
+            for j, key in zip(self._junctions, keys, strict=True)
+        ]
+        changes: Sequence[Change | None] = decide(
+            views,
+            step=step,
+            progress=progress,
+            learning_rate=optimizer_state.learning_rate(self._optimizer),
+            rng=counter_rng.generator(keys[0][0], _POLICY_STREAM, step),
+        )
+        who = type(self.policy).__name__
+        if len(changes) != len(views):
+            raise ValueError(
+                f"{who}: expected {len(views)} changes, one per kernel (None for no change); got {len(changes)}."
+            )
+        plans = [
+            None if change is None else Plan(j.kernel, change, f"{who} on {j.name}")
+            for j, change in zip(self._junctions, changes, strict=True)
+        ]
+        entries = []
+        for junction, plan, key in zip(self._junctions, plans, keys, strict=True):
+            if plan is not None:
+                plan.apply(self._optimizer, key)
+                entries.append(self._entry(junction, plan, step, final))
+            junction.kernel.note_update(step)
+        self.history += entries
+        return entries
+
+    def _entry(self, junction: Junction, plan: Plan, step: int, final: bool) -> dict[str, Any]:
+        connectivity = plan.connectivity
+        explored = self._track(junction)
+        return {
+            "epoch": self._epoch,
+            "step": step,
+            "layer": junction.name,
+            "removed": plan.removed,
+            "added": plan.added,
+            "connections": len(connectivity),
+            "density": connectivity.density,
+            "explored": explored.share,
+            "explored_exact": explored.exact,
+            "in_degree": _spread(connectivity.in_degrees),
+            "out_degree": _spread(connectivity.out_degrees),
+            "final": final,
+        }
+
+    def _track(self, junction: Junction) -> Explored:
+        explored = self._explored.setdefault(junction.number, Explored(junction.kernel.shape))
+        explored.add(junction.kernel.connectivity)
+        return explored
+
+    def _seed(self, junction: Junction) -> int:
+        return junction.kernel.seed if self.seed is None else self.seed
+
+    def _slots(self, junction: Junction) -> dict[str, Any]:
+        count = len(junction.kernel)
+        return {
+            slot.name: read(slot.variable)[:count]
+            for slot in optimizer_state.slots(self._optimizer, junction.kernel.values)
+        }
+
+    def get_state(self) -> dict[str, Any]:
+        """Return history and positions tried, as plain data and arrays: what `ks.Backup` keeps."""
+        return {"history": self.history, "explored": {i: e.state for i, e in self._explored.items()}}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Take up history and positions tried where `get_state` left them."""
+        self.history[:] = state["history"]
+        shapes = {junction.number: junction.kernel.shape for junction in self._junctions}
+        for index, seen in state["explored"].items():
+            self._explored[int(index)] = Explored(shapes[int(index)])
+            self._explored[int(index)].restore(seen)
+
+    # Callback hooks. `self.model` is touched first: with JAX that writes the trainer's state back to the variables.
+
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
+        """Attach to the model that `fit` trains."""
+        model = self.model
+        steps = getattr(model, "steps_per_execution", 1)
+        every = 1 if self.policy.when == "after_step" else self.every
+        if every != "epoch" and int(every) % steps:
+            raise ValueError(
+                f"The model runs {steps} steps per execution, and callbacks run only between executions: it "
+                f"cannot be rewired every {every} steps. Use `every={steps}` or a multiple, or compile with "
+                "steps_per_execution=1."
+            )
+        self.attach(model)
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Rewire, if updates go by epoch and the optimizer has stepped since the last one."""
+        _ = self.model
+        self._epoch = epoch
+        if self.every == "epoch" and self.policy.when == "before_step" and self._stepped() > 0:
+            self._update_within(epoch / max(1, self._param("epochs")))
+
+    def on_train_batch_begin(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        """Rewire, if updates go by steps and one is due."""
+        if self.every == "epoch" or self.policy.when == "after_step":
+            return
+        _ = self.model
+        step = optimizer_state.iterations(self._optimizer)
+        # Crossing a multiple, not hitting it: the last execution of an epoch may be a shorter one.
+        if step // int(self.every) > (step - self._stepped()) // int(self.every):
+            self._update_within(self._progress(batch))
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        """Rewire after the step, for policies that work so."""
+        if self.policy.when == "after_step":
+            _ = self.model
+            self._update_within(self._progress(batch + 1))
+
+    def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
+        """Let the policy finish (SET's final removal)."""
+        _ = self.model
+        if type(self.policy).finish is not Policy.finish:
+            self._run(self.policy.finish, 1.0, final=True)
+
+    def _update_within(self, progress: float) -> None:
+        if self.start <= progress <= self.stop:
+            self.update(progress=progress)
+
+    def _stepped(self) -> int:
+        """Return the optimizer's steps since the last update."""
+        return optimizer_state.iterations(self._optimizer) - self._junctions[0].kernel.state().last_iteration
+
+    def _param(self, name: str) -> int:
+        return int((self.params or {}).get(name) or 0)
+
+    def _progress(self, batch: int) -> float:
+        steps = self._param("steps")
+        within = batch / steps if steps else 0.0
+        return min(1.0, (self._epoch + within) / max(1, self._param("epochs")))
+
+
+def _spread(degrees: Any) -> tuple[int, float, int]:
+    return int(degrees.min()), float(degrees.mean()), int(degrees.max())

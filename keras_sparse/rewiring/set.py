@@ -1,0 +1,82 @@
+"""Sparse Evolutionary Training."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .policy import Change, KernelView, Policy
+
+
+class SET(Policy):
+    """Sparse Evolutionary Training (Mocanu et al. 2018, Nature Communications 9:2383, algorithm 1).
+
+    At each update, per kernel, the fraction ζ of the positive weights closest to zero and the fraction ζ of the
+    negative weights closest to zero go: ⌊ζ·n₊⌋ and ⌊ζ·n₋⌋, each sign counted for itself; zeros count as positive,
+    ties are decided by storage order. As many new connections come at uniformly random empty positions, where those
+    just removed count as empty (as in the authors' code). The count stays constant. Survivors keep their values and
+    optimizer state; newcomers get a fresh draw of the kernel's initializer.
+
+    Args:
+        zeta: ζ in [0, 1], 0.3 in the paper.
+        final_removal: whether to remove once more, without regrowth, when training ends (the paper's last step;
+            its code does so for RBMs but not for MLPs). Default False.
+
+    Raises:
+        ValueError: when `zeta` lies outside [0, 1].
+
+    Example:
+        >>> import keras_sparse as ks
+        >>> callback = ks.Rewire(ks.SET(zeta=0.3))
+    """
+
+    def __init__(self, zeta: float = 0.3, final_removal: bool = False) -> None:
+        if not (isinstance(zeta, int | float) and 0 <= zeta <= 1):
+            raise ValueError(f"`zeta` is the fraction of connections replaced, in [0, 1]; got {zeta!r}.")
+        self.zeta = zeta
+        self.final_removal = final_removal
+
+    def update(self, kernels: Sequence[KernelView], **context: Any) -> list[Change | None]:
+        """Remove and regrow."""
+        del context
+        changes: list[Change | None] = []
+        for kernel in kernels:
+            keep = survivors(kernel.values, self.zeta)
+            inputs, outputs, _ = kernel.candidates(int(np.count_nonzero(~keep)), keep=keep)
+            changes.append(Change(keep, inputs, outputs))
+        return changes
+
+    def finish(self, kernels: Sequence[KernelView], **context: Any) -> list[Change | None]:
+        """Remove without regrowth, if asked for."""
+        del context
+        if not self.final_removal:
+            return [None] * len(kernels)
+        nothing = np.empty(0, np.int64)
+        return [Change(survivors(kernel.values, self.zeta), nothing, nothing) for kernel in kernels]
+
+    def __repr__(self) -> str:
+        return f"SET(zeta={self.zeta}, final_removal={self.final_removal})"
+
+
+def survivors(values: NDArray[Any], zeta: float) -> NDArray[np.bool_]:
+    """Return which weights SET keeps, bool [K]: all but the fraction ζ closest to zero of each sign."""
+    keep = np.ones(len(values), bool)
+    magnitude = np.abs(values)
+    for sign in (values >= 0, values < 0):
+        places = np.flatnonzero(sign)
+        removed = int(zeta * len(places))
+        keep[places[smallest(magnitude[places], removed)]] = False
+    return keep
+
+
+def smallest(scores: NDArray[Any], count: int) -> NDArray[np.int64]:
+    """Return the places of the `count` smallest scores; among equal ones the first places win. O(n)."""
+    if count == 0:
+        return np.empty(0, np.int64)
+    limit = np.partition(scores, count - 1)[count - 1]
+    below = np.flatnonzero(scores < limit)
+    ties = np.flatnonzero(scores == limit)[: count - len(below)]
+    return np.concatenate([below, ties])
