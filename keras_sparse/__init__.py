@@ -2,7 +2,10 @@
 
 import keras as _keras
 
+from . import testing
+from .backup import Backup
 from .compute.exporting import stock_ops
+from .inspection import inspect
 from .layers.sparse_dense import SparseDense
 from .rewiring.policy import Change, KernelView, Policy
 from .rewiring.realign import realign
@@ -20,6 +23,7 @@ __version__ = "0.1.0"
 __all__ = [
     "ERK",
     "SET",
+    "Backup",
     "Change",
     "Connectivity",
     "ErdosRenyi",
@@ -29,6 +33,8 @@ __all__ = [
     "Rewire",
     "SparseDense",
     "allocate",
+    "inspect",
     "realign",
     "stock_ops",
+    "testing",
 ]

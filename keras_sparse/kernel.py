@@ -141,6 +141,11 @@ class SparseKernel:
         return self._storage.state().seed
 
     @property
+    def index_variables(self) -> list[keras.Variable]:
+        """The variables that hold the topology and its bookkeeping."""
+        return [self._storage.ids, self._storage.rows, self._storage.vector]
+
+    @property
     def bytes(self) -> int:
         """Bytes of values and index (without optimizer state)."""
         return self._storage.bytes

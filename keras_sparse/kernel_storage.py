@@ -108,7 +108,7 @@ class KernelStorage:
     def bytes(self) -> int:
         """Bytes of values and index."""
         variables = (self.values, self.ids, self.rows, self.vector)
-        return sum(int(np.prod(v.shape)) * np.dtype(_numpy_dtype(v.dtype)).itemsize for v in variables)
+        return sum(array.nbytes for array in map(exporting.read, variables))
 
     def index_tensors(self) -> tuple[Tensor, Tensor]:
         """Return (ids, rows) as tensors, read anew at every call of a compiled function."""
@@ -241,10 +241,6 @@ def _padded(values: NDArray[Any], capacity: int) -> NDArray[Any]:
 
 def _constant(array: NDArray[Any]) -> Callable[..., Tensor]:
     return lambda shape, dtype=None: ops.convert_to_tensor(array, dtype=dtype)
-
-
-def _numpy_dtype(dtype: str) -> str:
-    return "uint16" if dtype == "bfloat16" else dtype
 
 
 def _split(number: int) -> tuple[int, int]:

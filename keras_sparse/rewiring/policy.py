@@ -55,9 +55,9 @@ class KernelView:
     ) -> None:
         self.name = name
         self.connectivity: Connectivity = kernel.connectivity
-        self.values: Floats = kernel.host_values()
+        self.values: Floats = _read_only(kernel.host_values())
         self.capacity: int = kernel.capacity
-        self.slots = slots
+        self.slots = {name: _read_only(slot) for name, slot in slots.items()}
         self._kernel = kernel
         self._key = key
 
@@ -95,6 +95,12 @@ class KernelView:
         return counter_rng.generator(seed, index, step, purpose)
 
 
+def _read_only(array: Floats) -> Floats:
+    array = array.view()
+    array.setflags(write=False)
+    return array
+
+
 class Policy:
     """Decides which connections go and which come; `ks.Rewire` decides when, and carries it out.
 
@@ -104,11 +110,15 @@ class Policy:
         needs_gradient: whether `KernelView.candidates` must score positions by the dense gradient.
         when: "before_step" (at an epoch's begin or before every N-th step) or "after_step" (after each step).
         memory: "sparse", or "dense" for policies that need memory for every position.
+        keeps_count: whether an update leaves the number of connections of every kernel as it is.
+        changes_kept_values: whether `Change.kept_values` is used.
     """
 
     needs_gradient: bool = False
     when: Literal["before_step", "after_step"] = "before_step"
     memory: Literal["sparse", "dense"] = "sparse"
+    keeps_count: bool = True
+    changes_kept_values: bool = False
 
     def update(
         self,

@@ -6,8 +6,8 @@ import logging
 from collections.abc import Iterable
 from typing import Any
 
+from ..junctions import Junction, junctions
 from . import optimizer_state
-from .kernels import Junction, junctions
 
 _log = logging.getLogger("keras_sparse")
 

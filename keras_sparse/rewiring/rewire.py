@@ -4,19 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import keras
 
 from ..compute.exporting import read
+from ..junctions import Junction, select
 from ..topology import counter_rng
 from . import optimizer_state
 from .apply import Plan
 from .explored import Explored
-from .kernels import Junction, select
 from .policy import Change, KernelView, Policy
 from .realign import realign_junctions
 
-_POLICY_STREAM = 2**32  # beside the kernels' indices
+_POLICY_STREAM = 2**32  # beside the kernels' numbers
+_attached: WeakKeyDictionary[Any, list[Any]] = WeakKeyDictionary()
+
+
+def attached(model: Any) -> list[Rewire]:
+    """Return the callbacks that rewire `model`, in the order they were attached."""
+    return list(_attached.get(model, []))
 
 
 class Rewire(keras.callbacks.Callback):
@@ -103,6 +110,9 @@ class Rewire(keras.callbacks.Callback):
         self._optimizer = getattr(model, "optimizer", None) if optimizer is None else optimizer
         if self._attached is not model:
             self._attached, self._explored = model, {}
+        rewires = _attached.setdefault(model, [])
+        if self not in rewires:
+            rewires.append(self)
         iteration = optimizer_state.iterations(self._optimizer)
         for junction in self._junctions:
             if junction.kernel.state().last_iteration > iteration:  # a new optimizer counts from 0

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import keras
 
-from ..kernel import SparseKernel
+from .kernel import SparseKernel
 
 
 class Junction(NamedTuple):
