@@ -67,12 +67,8 @@ class Inspection:
         ]
         rows.append(("total", "", f"{self.connections:,}", f"{self.density:.4g}", f"{self.bytes:,}", "", ""))
         widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-        lines = [
-            "  ".join(
-                c.rjust(w) if i in right else c.ljust(w) for i, (c, w) in enumerate(zip(row, widths, strict=True))
-            )
-            for row in rows
-        ]
+        align = [str.rjust if i in (2, 3, 4) else str.ljust for i in range(len(widths))]
+        lines = ["  ".join(put(*cell) for put, *cell in zip(align, row, widths, strict=True)) for row in rows]
         lines.insert(1, "  ".join("-" * width for width in widths))
         return "\n".join(line.rstrip() for line in [*lines, f"parameters: {self.parameters:,}"])
 

@@ -35,19 +35,20 @@ def multiply(x: Tensor, operand: tuple[Tensor, Tensor], shape: tuple[int, int], 
         terms = ops.take(_with_end(sample), source) * values
         return ops.segment_sum(terms, target, num_segments=size + 1)[:size]
 
-    return ops.map(one, x)
+    # One zero sample more than there are: Keras' map does not take an empty batch.
+    return ops.map(one, ops.pad(x, [[0, 1], [0, 0]]))[:-1]
 
 
 def outer(x: Tensor, y: Tensor, index: Tensor, shape: tuple[int, int]) -> Tensor:
     """Return Σ_b x[b, input] · y[b, output], [K]; connections at (n_in, n_out) get 0."""
-    del shape
 
-    def add(carry: Tensor, sample: tuple[Tensor, Tensor]) -> tuple[Tensor, None]:
-        term = ops.take(_with_end(sample[0]), index[0]) * ops.take(_with_end(sample[1]), index[1])
-        return carry + term, None
+    def add(carry: Tensor, sample: Tensor) -> tuple[Tensor, None]:
+        left, right = sample[: shape[0]], sample[shape[0] :]
+        return carry + ops.take(_with_end(left), index[0]) * ops.take(_with_end(right), index[1]), None
 
-    start = ops.zeros([index.shape[1]], x.dtype) if index.shape[1] is not None else ops.zeros_like(index[0], x.dtype)
-    return ops.scan(add, start, (x, y))[0]
+    start = ops.zeros_like(index[0], x.dtype)
+    # One array, because Keras' scan over several fails where the batch size is unknown.
+    return ops.scan(add, start, ops.concatenate([x, y], axis=1))[0]
 
 
 def _with_end(sample: Tensor) -> Tensor:

@@ -1,0 +1,241 @@
+"""Every path agrees with a float64 sum over the connections that exist (invariant 6), in bounded memory (3)."""
+
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import keras_sparse as ks
+from keras_sparse.compute import dispatch
+from keras_sparse.compute.recording import recording
+
+PATHS = ("stock", "dense", "generic")
+
+
+def built(n_in, n_out, density, path, seed=0, capacity=None, **kwargs):
+    layer = ks.SparseDense(n_out, density=density, compute=path, seed=seed, capacity=capacity, use_bias=False, **kwargs)
+    layer.build((None, n_in))
+    return layer
+
+
+def gradients(kernel, x, dy):
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        y = kernel.matmul(x)
+        loss = tf.reduce_sum(y * dy)
+    return y, *tape.gradient(loss, [x, kernel.values.value])
+
+
+@settings(deadline=None, max_examples=25)
+@given(
+    st.sampled_from(PATHS),
+    st.integers(1, 40),
+    st.integers(1, 700),
+    st.floats(0.001, 1),
+    st.integers(0, 9),
+    st.booleans(),
+)
+def test_agrees_with_a_float64_sum(path, n_in, n_out, density, batch, spare):
+    rng = np.random.default_rng(n_in + n_out)
+    k = max(1, round(density * n_in * n_out))
+    layer = built(n_in, n_out, density, path, capacity=min(n_in * n_out, k + 7) if spare else None)
+    kernel, c = layer.kernel, layer.kernel.connectivity
+    assert len(c) == k
+    x = rng.normal(size=(batch, n_in)).astype("float32")
+    dy = rng.normal(size=(batch, n_out)).astype("float32")
+    w = kernel.to_dense().astype("float64")
+    y, dx, dv = gradients(kernel, tf.constant(x), tf.constant(dy))
+    scale = 1e-5 * max(1, n_in, n_out)
+    np.testing.assert_allclose(y, x @ w, atol=scale)
+    np.testing.assert_allclose(dx, dy @ w.T, atol=scale)
+    full = x.astype("float64").T @ dy
+    np.testing.assert_allclose(dv[:k], full[c.inputs, c.outputs], atol=1e-4)
+    assert not np.any(dv[k:])
+    np.testing.assert_allclose(kernel.outer(x, dy), dv, atol=1e-4)
+    np.testing.assert_allclose(kernel.matmul(dy, transpose=True), dx, atol=scale)
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_transposed_product_has_the_right_gradients(path):
+    kernel = built(9, 14, 0.3, path).kernel
+    c, w = kernel.connectivity, kernel.to_dense()
+    rng = np.random.default_rng(0)
+    h, g = (tf.constant(rng.normal(size=(5, n)).astype("float32")) for n in (14, 9))
+    with tf.GradientTape() as tape:
+        tape.watch(h)
+        loss = tf.reduce_sum(kernel.matmul(h, transpose=True) * g)
+    dh, dv = tape.gradient(loss, [h, kernel.values.value])
+    np.testing.assert_allclose(dh, g @ w, atol=1e-5)
+    np.testing.assert_allclose(dv, (tf.transpose(g) @ h).numpy()[c.inputs, c.outputs], atol=1e-5)
+
+
+@pytest.mark.parametrize("path", ["stock", "generic"])
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_non_finite_inputs_reach_connected_outputs_only(path, bad):
+    kernel = built(6, 8, 0.3, path).kernel
+    x = np.ones((2, 6), "float32")
+    x[0, 2] = bad
+    y = kernel.matmul(tf.constant(x)).numpy()
+    reached = np.zeros(8, bool)
+    reached[kernel.connectivity.outputs[kernel.connectivity.inputs == 2]] = True
+    assert np.array_equal(~np.isfinite(y[0]), reached)
+    assert np.all(np.isfinite(y[1]))
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_half_precision_stays_close_to_float32(path):
+    x = np.random.default_rng(0).normal(size=(4, 50)).astype("float32")
+    for policy in ("mixed_float16", "mixed_bfloat16"):
+        layer = built(50, 30, 0.3, path, dtype=policy)
+        y = layer(x)
+        assert y.dtype == policy.removeprefix("mixed_")
+        assert layer.kernel.values.dtype == "float32"
+        np.testing.assert_allclose(tf.cast(y, tf.float32), x @ layer.kernel.to_dense(), atol=0.1)
+
+
+@pytest.mark.parametrize("path", ["stock", "dense"])
+def test_works_inside_a_function_and_sees_new_connections_without_retracing(path):
+    kernel = built(10, 12, 0.2, path).kernel
+    traces = []
+
+    @tf.function
+    def step(x):
+        traces.append(1)
+        return kernel.matmul(x)
+
+    x = tf.random.normal([3, 10])
+    np.testing.assert_allclose(step(x), x @ kernel.to_dense(), atol=1e-5)
+    fewer = ks.Random().sample((10, 12), 11, seed=9)
+    kernel.assign(fewer, np.arange(11.0))
+    np.testing.assert_allclose(step(x), x @ kernel.to_dense(), atol=1e-4)
+    assert len(traces) == 1
+
+
+def test_the_stock_gradient_never_builds_connections_times_batch():
+    # 1.2 million connections x batch 512 would be 2.4 GB an array, and the matrix 1.6 GB.
+    code = """
+import resource, keras_sparse as ks, tensorflow as tf
+layer = ks.SparseDense(20000, density=0.003, compute="stock", seed=0)
+x = tf.random.normal([512, 20000])
+layer.build(x.shape)
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+with tf.GradientTape() as tape:
+    tape.watch(x)
+    loss = tf.reduce_sum(tf.square(layer(x)))
+tape.gradient(loss, [x, layer.kernel.values.value])
+print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
+"""
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert int(run.stdout.split()[-1]) < 700  # MiB; activations alone are 40 MB each
+
+
+def test_the_recorder_sees_what_the_dense_gradient_is_made_of():
+    layer = built(7, 5, 0.4, "stock")
+    x = tf.random.normal([6, 7])
+    seen = []
+    with recording(lambda kernel, inputs, dy: seen.append((kernel, inputs, dy))), tf.GradientTape() as tape:
+        loss = tf.reduce_sum(tf.square(layer(x)))
+        tape.gradient(loss, layer.kernel.values.value)
+    [(kernel, inputs, dy)] = seen
+    assert kernel is layer.kernel
+    w = tf.Variable(layer.kernel.to_dense())
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_sum(tf.square(x @ w))
+    np.testing.assert_allclose(tf.transpose(inputs) @ dy, tape.gradient(loss, w), rtol=1e-4, atol=1e-4)
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_sum(layer(x))
+    tape.gradient(loss, layer.kernel.values.value)
+    assert len(seen) == 1  # only inside the context
+
+
+class TestDispatch:
+    def choose(self, **changes):
+        arguments = {"backend": "tensorflow", "device": "cpu", "shape": (784, 1000), "connections": 78400}
+        return dispatch.choose(changes.pop("requested", "auto"), **{**arguments, **changes})
+
+    def test_small_matrices_are_built_and_sparse_ones_are_not(self):
+        assert self.choose().path == "dense"
+        assert self.choose(connections=784).path == "stock"
+        assert self.choose(shape=(10**5, 10**5), connections=10**6).path == "stock"
+        assert self.choose(shape=(10**5, 10**5), connections=6 * 10**9).path == "dense"
+
+    def test_other_devices_and_backends(self):
+        assert self.choose(device="gpu").path == "stock"
+        assert self.choose(backend="jax").path == "generic"
+
+    def test_every_choice_has_a_reason(self):
+        assert "too high for tf.sparse" in self.choose().reason
+        assert self.choose(requested="stock").reason == "asked for"
+
+    @pytest.mark.parametrize(
+        ("changes", "message"),
+        [
+            ({"requested": "dense", "shape": (10**5, 10**5)}, "allowed up to 64 MiB"),
+            ({"requested": "fast"}, "must be one of 'auto'"),
+            ({"requested": "native"}, "not part of this version"),
+            ({"requested": "stock", "backend": "jax"}, "needs the TensorFlow backend"),
+        ],
+    )
+    def test_what_cannot_run_is_refused(self, changes, message):
+        with pytest.raises(ValueError, match=message):
+            self.choose(**changes)
+
+
+@pytest.mark.gpu
+def test_paths_agree_on_a_gpu():
+    x = tf.random.normal([32, 300])
+    layer = built(300, 200, 0.05, "stock")
+    np.testing.assert_allclose(layer(x), x @ layer.kernel.to_dense(), atol=1e-3)
+
+
+def test_trains_under_jax():
+    pytest.importorskip("jax")
+    code = """
+import numpy as np, keras, keras_sparse as ks
+keras.utils.set_random_seed(0)
+x = np.random.default_rng(0).normal(size=(256, 20)).astype("float32")
+y = np.argmax(x[:, :3], axis=1)
+layer = ks.SparseDense(32, density=0.3, activation="relu", seed=1)
+model = keras.Sequential([keras.Input((20,)), layer, ks.SparseDense(3, density=0.5, seed=2)])
+np.testing.assert_allclose(layer(x[:4]), np.maximum(0, x[:4] @ layer.kernel.to_dense()), atol=1e-5)
+model.compile(keras.optimizers.Adam(0.02), keras.losses.SparseCategoricalCrossentropy(from_logits=True), metrics=["accuracy"])
+rewire = ks.Rewire(ks.SET(0.2))
+model.fit(x, y, epochs=8, batch_size=32, verbose=0, callbacks=[rewire])
+assert len(rewire.history) == 14 and rewire.history[0]["removed"] > 0
+model.save("model.keras")
+again = keras.models.load_model("model.keras")
+assert again.layers[0].kernel.connectivity == layer.kernel.connectivity
+print("accuracy", model.evaluate(x, y, verbose=0)[1], layer.kernel.choice().path)
+"""
+    import os
+    import tempfile
+
+    with tempfile.TemporaryDirectory() as folder:
+        run = subprocess.run(
+            [sys.executable, "-c", code],
+            capture_output=True,
+            text=True,
+            cwd=folder,
+            env={**os.environ, "KERAS_BACKEND": "jax"},
+        )
+    assert run.returncode == 0, run.stderr
+    _, accuracy, path = run.stdout.split()[-3:]
+    assert float(accuracy) > 0.8
+    assert path == "generic"
+
+
+def test_export_holds_stock_ops_and_no_custom_gradient():
+    layer = built(20, 10, 0.2, "stock")
+    with ks.stock_ops():
+        graph = tf.function(layer).get_concrete_function(tf.TensorSpec([None, 20])).graph
+    types = {op.type for op in graph.get_operations()}
+    assert "SparseTensorDenseMatMul" in types
+    assert not types & {"IdentityN", "StatefulPartitionedCall", "Bitcast", "Cumsum"}
+
+
+assert keras.backend.backend() == "tensorflow", "these tests are of the TensorFlow paths"

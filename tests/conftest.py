@@ -1,0 +1,37 @@
+"""Shared fixtures. Two virtual CPU devices, so that distribution is tested everywhere."""
+
+import os
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import keras
+import numpy as np
+import pytest
+
+if keras.backend.backend() == "tensorflow":
+    import tensorflow as tf
+
+    tf.config.set_logical_device_configuration(
+        tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration() for _ in range(2)]
+    )
+
+
+def pytest_collection_modifyitems(items):
+    gpu = keras.backend.backend() == "tensorflow" and tf.config.list_physical_devices("GPU")
+    for item in items:
+        if "gpu" in item.keywords and not gpu:
+            item.add_marker(pytest.mark.skip(reason="TensorFlow sees no GPU"))
+
+
+@pytest.fixture(autouse=True)
+def _fresh():
+    keras.utils.clear_session(free_memory=False)
+    keras.utils.set_random_seed(7)
+
+
+@pytest.fixture
+def problem():
+    """A small learnable classification problem: x [160, 12], y [160] in three classes."""
+    rng = np.random.default_rng(3)
+    x = rng.normal(size=(160, 12)).astype("float32")
+    return x, np.argmax(x @ rng.normal(size=(12, 3)), axis=1)
