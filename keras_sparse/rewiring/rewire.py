@@ -166,7 +166,8 @@ class Rewire(keras.callbacks.Callback):
             if plan is not None:
                 plan.apply(self._optimizer, key)
                 entries.append(self._entry(junction, plan, step, final))
-            junction.kernel.note_update(step)
+            if not final:  # the next fit's first epoch still has its update before it
+                junction.kernel.note_update(step)
         self.history += entries
         return entries
 

@@ -1,0 +1,116 @@
+"""A check that a wrong policy passes is no check: every hostile policy here must be caught, by name."""
+
+import numpy as np
+import pytest
+
+import keras_sparse as ks
+
+NOTHING = np.empty(0, np.int64)
+
+
+class Grow(ks.Policy):
+    """Removes every fourth connection and grows as many: a correct base for the wrong ones."""
+
+    def update(self, kernels, *, step, progress, learning_rate, rng):
+        return [self.one(kernel, rng) for kernel in kernels]
+
+    def one(self, kernel, rng):
+        keep = np.arange(len(kernel.connectivity)) % 4 != 3
+        inputs, outputs, _ = kernel.candidates(int((~keep).sum()), keep=keep)
+        return ks.Change(keep, inputs, outputs, values=kernel.initial(len(inputs)))
+
+
+def test_the_base_is_correct():
+    ks.testing.check_policy(Grow())
+
+
+def variant(one, **attributes):
+    return type("Wrong", (Grow,), {"one": one, **attributes})()
+
+
+def mutate(self, kernel, rng):
+    kernel.values[:] = 0
+    return Grow.one(self, kernel, rng)
+
+
+def unseeded(self, kernel, rng):
+    keep = np.random.random(len(kernel.connectivity)) > 0.5
+    return ks.Change(keep, *kernel.candidates(int((~keep).sum()), keep=keep)[:2])
+
+
+def loses(self, kernel, rng):
+    return ks.Change(np.arange(len(kernel.connectivity)) > 0, NOTHING, NOTHING)
+
+
+def duplicates(self, kernel, rng):
+    keep = np.ones(len(kernel.connectivity), bool)
+    keep[0] = False
+    c = kernel.connectivity
+    return ks.Change(keep, c.inputs[-1:], c.outputs[-1:])
+
+
+def out_of_range(self, kernel, rng):
+    keep = np.ones(len(kernel.connectivity), bool)
+    keep[0] = False
+    return ks.Change(keep, np.array([kernel.connectivity.shape[0]]), np.array([0]))
+
+
+def too_many(self, kernel, rng):
+    keep = np.ones(len(kernel.connectivity), bool)
+    free = kernel.connectivity.shape[0] * kernel.connectivity.shape[1] - len(keep)
+    return ks.Change(keep, *kernel.candidates(min(1, free))[:2])
+
+
+def rewrites(self, kernel, rng):
+    keep = np.ones(len(kernel.connectivity), bool)
+    return ks.Change(keep, NOTHING, NOTHING, kept_values=kernel.values * 2)
+
+
+def not_finite(self, kernel, rng):
+    change = Grow.one(self, kernel, rng)
+    return ks.Change(change.keep, change.inputs, change.outputs, values=np.full(len(change.inputs), np.nan))
+
+
+def wrong_keep(self, kernel, rng):
+    return ks.Change(np.ones(3, int), NOTHING, NOTHING)
+
+
+def wrong_values(self, kernel, rng):
+    change = Grow.one(self, kernel, rng)
+    return ks.Change(change.keep, change.inputs, change.outputs, values=np.zeros(len(change.inputs) + 1))
+
+
+@pytest.mark.parametrize(
+    ("one", "message"),
+    [
+        (mutate, "read-only"),
+        (unseeded, "Not reproducible"),
+        (loses, "count is not kept"),
+        (duplicates, "already is"),
+        (out_of_range, "must lie in"),
+        (too_many, "exceed the capacity"),
+        (rewrites, "changed their values"),
+        (not_finite, "must be finite"),
+        (wrong_keep, "`keep` must be bool"),
+        (wrong_values, "one per connection"),
+    ],
+)
+def test_wrong_policies_are_caught(one, message):
+    with pytest.raises(AssertionError, match=message):
+        ks.testing.check_policy(variant(one))
+
+
+def test_declared_exceptions_are_allowed():
+    ks.testing.check_policy(variant(loses, keeps_count=False))
+    ks.testing.check_policy(variant(rewrites, changes_kept_values=True))
+
+
+def test_a_policy_must_answer_for_every_kernel():
+    class Silent(ks.Policy):
+        def update(self, kernels, **context):
+            return []
+
+    with pytest.raises(AssertionError, match="expected 6 changes"):
+        ks.testing.check_policy(Silent())
+    with pytest.raises(AssertionError, match="does not say what an update does"):
+        ks.testing.check_policy(ks.Policy())
