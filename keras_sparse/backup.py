@@ -6,6 +6,7 @@ import json
 import logging
 import os
 from collections.abc import Sequence
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -171,10 +172,15 @@ def _typed(array: NDArray[Any], variable: keras.Variable) -> NDArray[Any]:
 
 
 def _callback_state(callback: Any, prefix: str, arrays: dict[str, NDArray[Any]]) -> dict[str, Any]:
-    """Return the plain attributes of `callback`; arrays go to `arrays` and leave how many there are."""
+    """Return the plain attributes of `callback`; arrays go to `arrays` and leave how many there are.
+
+    Attributes named like an argument of its constructor are settings, not state (Keras flips the sign of `min_delta`
+    in every first epoch, for one).
+    """
+    settings = {name for part in type(callback).__mro__ for name in signature(part.__init__).parameters}
     state: dict[str, Any] = {}
     for name, value in vars(callback).items():
-        if name in ("params", "_model"):
+        if name in settings or name in ("params", "_model"):
             continue
         if value is None or isinstance(value, bool | int | float | str):
             state[name] = value

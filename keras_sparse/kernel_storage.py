@@ -100,6 +100,9 @@ class KernelStorage:
             )
             for part, array in arrays.items()
         )
+        # tf.saved_model.save finds variables by the attributes of the layer.
+        for part, variable in (("values", self.values), ("ids", self.ids), ("rows", self.rows), ("state", self.vector)):
+            setattr(layer, f"_{name}_{part}", variable)
         self._cached: Connectivity | None = None
         self._cached_fingerprint = 0
         self._exported: dict[str, tuple[int, Any]] = {}

@@ -25,4 +25,6 @@ def generator(*key: int) -> np.random.Generator:
         raise ValueError(f"A random stream has one to four key integers, got {len(key)}.")
     words = np.array([int(part) & _WORD for part in key] + [0] * (4 - len(key)), np.uint64)
     # The low counter words run while numbers are drawn; the high ones stay ours.
-    return np.random.Generator(np.random.Philox(key=words[:2], counter=np.concatenate([np.zeros(2, np.uint64), words[2:]])))
+    return np.random.Generator(
+        np.random.Philox(key=words[:2], counter=np.concatenate([np.zeros(2, np.uint64), words[2:]]))
+    )
