@@ -8,7 +8,7 @@ DENSE_BYTES = 64 * 2**20  # invariant: no dense matrix above this, unless the ke
 PATHS = ("auto", "stock", "dense", "generic")
 
 # Measured on CPUs (benchmarks/RESULTS.md): below this density tf.sparse beats building the matrix, by positions.
-_STOCK_BELOW = ((2**16, 0.0), (2**22, 0.01), (2**63, 0.015))
+_STOCK_BELOW = ((2**16, 0.0), (2**20, 0.015), (2**63, 0.04))
 
 
 @dataclass(frozen=True)
