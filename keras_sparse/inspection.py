@@ -60,11 +60,9 @@ class Inspection:
 
     def __str__(self) -> str:
         rows = [("junction", "shape", "connections", "density", "bytes", "compute", "reason")]
-        rows += [
-            (j.name, f"{j.shape[0]} x {j.shape[1]}", f"{j.connections:,}", f"{j.density:.4g}", f"{j.bytes:,}", *how)
-            for j in self.junctions
-            for how in ((j.compute, j.reason),)
-        ]
+        for j in self.junctions:
+            size = (f"{j.connections:,}", f"{j.density:.4g}", f"{j.bytes:,}")
+            rows.append((j.name, f"{j.shape[0]} x {j.shape[1]}", *size, j.compute, j.reason))
         rows.append(("total", "", f"{self.connections:,}", f"{self.density:.4g}", f"{self.bytes:,}", "", ""))
         widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
         align = [str.rjust if i in (2, 3, 4) else str.ljust for i in range(len(widths))]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
+from weakref import ref
 
 import keras
 import numpy as np
@@ -103,8 +104,7 @@ class KernelStorage:
         # tf.saved_model.save finds variables by the attributes of the layer.
         for part, variable in (("values", self.values), ("ids", self.ids), ("rows", self.rows), ("state", self.vector)):
             setattr(layer, f"_{name}_{part}", variable)
-        self._cached: Connectivity | None = None
-        self._cached_fingerprint = 0
+        self._decoded: tuple[int, ref[Connectivity]] | None = None
         self._exported: dict[str, tuple[int, Any]] = {}
 
     @property
@@ -134,19 +134,24 @@ class KernelStorage:
         return KernelState.unpack(exporting.read(self.vector))
 
     def connectivity(self) -> Connectivity:
-        """Return the connections in storage order; decoded again only when they have changed."""
+        """Return the connections in storage order; shared while somebody holds them and they have not changed."""
         ids, rows = self._arrays()
         now = fingerprint(self.layout.shape, ids, rows)
-        if self._cached is None or now != self._cached_fingerprint:
+        known = self._decoded[1]() if self._decoded is not None and self._decoded[0] == now else None
+        if known is None:
             try:
-                self._cached = self.layout.decode(ids, rows)
+                known = self.layout.decode(ids, rows)
             except ValueError as error:
                 raise ValueError(
                     f"{self.values.path}: its index variables hold no valid topology ({error}). Restore them from a "
                     "file of this model, or set all weights together with `set_weights`."
                 ) from None
-            self._cached_fingerprint = now
-        return self._cached
+            self._remember(known, now)
+        return known
+
+    def _remember(self, connectivity: Connectivity, mark: int) -> None:
+        """Keep a weak reference: decoded, a connection takes eight times its stored bytes."""
+        self._decoded = (mark, ref(connectivity))
 
     def write(self, connectivity: Connectivity, values: NDArray[Any]) -> None:
         """Write connections in storage order with their values."""
@@ -154,7 +159,7 @@ class KernelStorage:
         mark = fingerprint(self.layout.shape, ids, rows)
         bookkeeping = replace(self.state(), fingerprint=mark)
         self._write(ids, rows, values, bookkeeping)
-        self._cached, self._cached_fingerprint = connectivity, mark
+        self._remember(connectivity, mark)
 
     def note(self, **state: int) -> None:
         """Change fields of the bookkeeping alone."""

@@ -48,7 +48,7 @@ class Connectivity:
         (3, 0.5, [1, 2])
     """
 
-    __slots__ = ("_inputs", "_outputs", "_shape")
+    __slots__ = ("__weakref__", "_inputs", "_outputs", "_shape")
 
     def __init__(self, inputs: ArrayLike, outputs: ArrayLike, *, shape: tuple[int, int]) -> None:
         self._shape = check_shape(shape)

@@ -431,10 +431,13 @@ class TestTraining:
         keras.config.set_dtype_policy(policy)
         try:
             model = self.compiled()
-            history = model.fit(*problem, epochs=10, verbose=0, callbacks=[ks.Rewire(ks.SET(0.3))])
+            rewire = ks.Rewire(ks.SET(0.3))
+            history = model.fit(*problem, epochs=10, verbose=0, callbacks=[rewire])
         finally:
             keras.config.set_dtype_policy("float32")
         assert history.history["accuracy"][-1] > 0.6
+        assert len(rewire.history) == 18
+        assert all(h["removed"] for h in rewire.history if h["layer"] == "sparse_dense")
 
     def test_frozen_layers_stay_as_they_are(self, problem):
         model = self.compiled()
