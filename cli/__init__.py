@@ -1,0 +1,1 @@
+"""The `ksparse` command: parse, call, print. Importing it does not import Keras."""

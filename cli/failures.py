@@ -1,0 +1,59 @@
+"""From exceptions to one clear message and an exit code: 1 failed, 2 wrong usage."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import click
+
+
+class Failure(click.ClickException):
+    """Something failed: exit code 1."""
+
+    exit_code = 1
+
+
+class WrongUsage(Failure):
+    """The command was called wrongly: exit code 2."""
+
+    exit_code = 2
+
+
+def quiet_tensorflow() -> None:
+    """Import TensorFlow without its start-up notices, which it writes to stderr before its log level counts."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
+    sys.stderr.flush()
+    stderr, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        import tensorflow  # noqa: F401
+    finally:
+        os.dup2(stderr, 2)
+        os.close(stderr)
+        os.close(nowhere)
+
+
+@contextmanager
+def reported(interrupted: str = "Interrupted.") -> Iterator[None]:
+    """Turn what can go wrong inside into a `Failure`; anything else is a bug and keeps its traceback.
+
+    Args:
+        interrupted: what to say on Ctrl-C.
+    """
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise Failure(interrupted) from None
+    except (click.ClickException, click.exceptions.Exit):
+        raise
+    except MemoryError:
+        raise Failure("Out of memory. Use a smaller batch or network.") from None
+    except Exception as error:
+        code = getattr(error, "exit_code", None)
+        if code is None and not isinstance(error, ValueError | OSError):
+            raise
+        raise (WrongUsage if code == 2 else Failure)(str(error)) from error

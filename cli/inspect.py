@@ -1,0 +1,44 @@
+"""`ksparse inspect`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from .failures import Failure, quiet_tensorflow, reported
+from .options import output_format
+from .output import print_json
+
+
+@click.command()
+@click.argument("model", type=click.Path(exists=True))
+@output_format
+def inspect(model: str, style: str) -> None:
+    """Show the junctions of MODEL, a .keras file: connections, density, bytes and compute path."""
+    quiet_tensorflow()
+    with reported():
+        import keras_sparse as ks
+
+        report = ks.inspect(load_model(model))
+        print_json(report.to_dict()) if style == "json" else click.echo(str(report))
+
+
+def load_model(path: str) -> Any:
+    """Load a .keras file, or fail with one message.
+
+    Raises:
+        Failure: when the file is none, or damaged.
+    """
+    import keras
+
+    import keras_sparse  # noqa: F401 - registers the layers
+
+    try:
+        return keras.models.load_model(path)
+    except Exception as error:  # Keras raises whatever its parsers do
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0].split(". ")[0]
+        raise Failure(
+            f"{path} cannot be loaded as a Keras model: {reason}. "
+            "Expected a .keras file, such as the best.keras of a search."
+        ) from error
