@@ -50,7 +50,9 @@ def main() -> None:
     parser.add_argument("--density", default=DENSITIES)
     parser.add_argument("--repeats", type=int, default=15)
     arguments = parser.parse_args()
-    print(f"{'shape':>12} {'batch':>5} {'density':>8} {'Dense ms':>9} {'stock ×':>8} {'dense ×':>8} {'auto ×':>8}  auto")
+    print(
+        f"{'shape':>12} {'batch':>5} {'density':>8} {'Dense ms':>9} {'stock ×':>8} {'dense ×':>8} {'auto ×':>8}  auto"
+    )
     for shape in arguments.shape.split(","):
         n_in, n_out = map(int, shape.split("x"))
         for batch in map(int, arguments.batch.split(",")):

@@ -27,12 +27,16 @@ class Junction(NamedTuple):
 
 
 def layers(model: Any) -> Iterator[keras.layers.Layer]:
-    """Yield every layer of `model`, nested and wrapped ones too, each once, in the order Keras tracks them."""
+    """Yield every layer of `model`, nested and wrapped ones too, each once, in the order of the network."""
+    # `_flatten_layers` of Keras turns the layers of nested models around.
     seen: set[int] = set()
-    for layer in model._flatten_layers(include_self=True, recursive=True):
+    waiting = [model]
+    while waiting:
+        layer = waiting.pop()
         if id(layer) not in seen:
             seen.add(id(layer))
             yield layer
+            waiting += reversed(layer._layers)
 
 
 def junctions(model: Any) -> list[Junction]:

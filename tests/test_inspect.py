@@ -46,6 +46,10 @@ def test_nested_models_shared_layers_and_convolutions():
     inputs = keras.Input((8,))
     model = keras.Model(inputs, keras.layers.Dense(2)(inner(shared(inputs))))
     assert [j.connections for j in ks.inspect(model).junctions] == [32, 16]
+    names = [f"layer_{i}" for i in range(4)]
+    deep = keras.Sequential([keras.Input((8,)), *(ks.SparseDense(8, name=name) for name in names)])
+    outer = keras.Sequential([keras.Input((8,)), deep, ks.SparseDense(2, name="last")])
+    assert [j.name for j in ks.inspect(outer).junctions] == [*names, "last"]
     conv = keras.Sequential([keras.Input((9, 9, 2)), keras.layers.Conv2D(4, 3)])
     assert ks.inspect(conv).junctions[0].shape == (18, 4)
 

@@ -1,5 +1,6 @@
 """Every path agrees with a float64 sum over the connections that exist (invariant 6), in bounded memory (3)."""
 
+import os
 import subprocess
 import sys
 
@@ -193,7 +194,7 @@ def test_paths_agree_on_a_gpu():
     np.testing.assert_allclose(layer(x), x @ layer.kernel.to_dense(), atol=1e-3)
 
 
-def test_trains_under_jax():
+def test_trains_under_jax(tmp_path):
     pytest.importorskip("jax")
     code = """
 import numpy as np, keras, keras_sparse as ks
@@ -203,7 +204,8 @@ y = np.argmax(x[:, :3], axis=1)
 layer = ks.SparseDense(32, density=0.3, activation="relu", seed=1)
 model = keras.Sequential([keras.Input((20,)), layer, ks.SparseDense(3, density=0.5, seed=2)])
 np.testing.assert_allclose(layer(x[:4]), np.maximum(0, x[:4] @ layer.kernel.to_dense()), atol=1e-5)
-model.compile(keras.optimizers.Adam(0.02), keras.losses.SparseCategoricalCrossentropy(from_logits=True), metrics=["accuracy"])
+loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+model.compile(keras.optimizers.Adam(0.02), loss, metrics=["accuracy"])
 rewire = ks.Rewire(ks.SET(0.2))
 model.fit(x, y, epochs=8, batch_size=32, verbose=0, callbacks=[rewire])
 assert len(rewire.history) == 14 and rewire.history[0]["removed"] > 0
@@ -212,17 +214,8 @@ again = keras.models.load_model("model.keras")
 assert again.layers[0].kernel.connectivity == layer.kernel.connectivity
 print("accuracy", model.evaluate(x, y, verbose=0)[1], layer.kernel.choice().path)
 """
-    import os
-    import tempfile
-
-    with tempfile.TemporaryDirectory() as folder:
-        run = subprocess.run(
-            [sys.executable, "-c", code],
-            capture_output=True,
-            text=True,
-            cwd=folder,
-            env={**os.environ, "KERAS_BACKEND": "jax"},
-        )
+    environment = {**os.environ, "KERAS_BACKEND": "jax"}
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, env=environment)
     assert run.returncode == 0, run.stderr
     _, accuracy, path = run.stdout.split()[-3:]
     assert float(accuracy) > 0.8

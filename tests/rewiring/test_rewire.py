@@ -173,7 +173,7 @@ class TestWhen:
         rewire = ks.Rewire(ks.SET(0.3), every=4)
         network(steps_per_execution=2).fit(*problem, batch_size=16, epochs=1, verbose=0, callbacks=[rewire])
         assert self.steps(rewire) == [4, 8]
-        with pytest.raises(ValueError, match="cannot be rewired every 3 steps. Use `every=2`"):
+        with pytest.raises(ValueError, match=r"cannot be rewired every 3 steps\. Use `every=2`"):
             network(steps_per_execution=2).fit(*problem, verbose=0, callbacks=[ks.Rewire(ks.SET(), every=3)])
 
     def test_gradient_accumulation_counts_real_steps(self, problem):
