@@ -83,7 +83,8 @@ class SparseKernel:
         self._storage = KernelStorage(
             layer, layout, connectivity, values, seed=seed, name=name, regularizer=regularizer
         )
-        self.mark_slots_aligned()
+        # Not read back from the variables: inside a tf.function they have no value yet.
+        self.slots_fingerprint = self._storage.first_fingerprint
         self.constraint: constraints.ConnectionConstraint | None = None
         if constraint is not None:
             self.constraint = constraints.ConnectionConstraint(constraint, self)

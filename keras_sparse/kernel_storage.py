@@ -62,6 +62,7 @@ class KernelStorage:
         rows: row pointers, [rows + 1]; the last one is the number of connections.
         vector: `KernelState` as integers.
         layout: the storage order.
+        first_fingerprint: hash of the topology they were made with.
     """
 
     def __init__(
@@ -77,7 +78,8 @@ class KernelStorage:
     ) -> None:
         self._layer, self._name, self.layout = layer, name, layout
         ids, rows = layout.encode(connectivity)
-        state = KernelState(seed=seed, fingerprint=fingerprint(layout.shape, ids, rows))
+        self.first_fingerprint = fingerprint(layout.shape, ids, rows)
+        state = KernelState(seed=seed, fingerprint=self.first_fingerprint)
         self.values = layer.add_weight(
             shape=(layout.capacity,),
             initializer=_constant(_padded(values, layout.capacity)),

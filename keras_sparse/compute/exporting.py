@@ -26,6 +26,7 @@ def stock_ops() -> Iterator[None]:
     Example:
         >>> import keras_sparse as ks, tensorflow as tf
         >>> layer = ks.SparseDense(2, density=0.5)
+        >>> layer.build((None, 4))
         >>> with ks.stock_ops():
         ...     graph = tf.function(layer).get_concrete_function(tf.TensorSpec([None, 4]))
         >>> sorted({op.type for op in graph.graph.get_operations()} & {"MatMul", "ScatterNd"})

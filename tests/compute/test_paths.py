@@ -117,6 +117,13 @@ def test_works_inside_a_function_and_sees_new_connections_without_retracing(path
     assert len(traces) == 1
 
 
+def test_a_layer_can_be_built_inside_a_function():
+    layer = ks.SparseDense(5, density=0.5, seed=0)
+    x = tf.random.normal([3, 4])
+    np.testing.assert_allclose(tf.function(layer)(x), x @ layer.kernel.to_dense(), atol=1e-5)
+    assert layer.kernel.slots_aligned()
+
+
 def test_the_stock_gradient_never_builds_connections_times_batch():
     # 1.2 million connections x batch 512 would be 2.4 GB an array, and the matrix 1.6 GB.
     code = """
