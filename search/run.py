@@ -1,0 +1,178 @@
+"""`search`: data in, the smallest accurate network out."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import keras_tuner
+import numpy as np
+
+from . import data as data_module
+from .data import Dataset, Preprocessing
+from .directory import claim
+from .errors import NoTrialCompletedError, RunDirectoryError
+from .finish import LostNetworkError, finish
+from .front import winner
+from .hypermodel import SparseHyperModel
+from .manifest import RunManifest
+from .objective import Objective, check_weight
+from .oracle import SparseOracle
+from .progress import Progress, Reporter
+from .records import Records
+from .result import SearchResult
+from .space import MLPSpace, check_fields
+from .tuner import SparseTuner
+
+DEFAULT_TRIALS = 20
+DEFAULT_EPOCHS = 30
+DEFAULT_WEIGHT = 0.1
+
+
+def search(
+    data: Dataset,
+    *,
+    output: str | os.PathLike[str],
+    space: MLPSpace | Mapping[str, Any] | None = None,
+    max_trials: int | None = None,
+    complexity_weight: float = DEFAULT_WEIGHT,
+    epochs: int = DEFAULT_EPOCHS,
+    patience: int | None = None,
+    seed: int = 0,
+    resume: bool = False,
+    overwrite: bool = False,
+    on_progress: Callable[[Progress], object] | None = None,
+) -> SearchResult:
+    """Searches for a sparse network that is accurate and small, and writes everything found into a directory.
+
+    The directory holds `run.json` (what was asked for), `trials/NNNN.json` and `trials/NNNN.keras` (every trial, and
+    its network on preprocessed features), `best.keras` and `saved_model/` (the winner on raw inputs), `pareto.json`,
+    `search.png` and `results.json`. A search that is interrupted, however it is, loses the running trial only; with
+    `resume` it ends with the same trials and the same winner as one never interrupted.
+
+    Args:
+        data: What `keras_sparse.search.data.load` returns. The test part takes part in no choice.
+        output: The run directory.
+        space: Where to search: a space, or the fields in which it shall differ from `MLPSpace.for_data`, the default.
+        max_trials: Trials to run in all, ≥ 1. Default: 20, or on resume what the run was started with.
+        complexity_weight: w_c ≥ 0 in log10(f_p + w_c · f_c): 0 for accuracy alone; with 1, one per cent of the
+            connections of the largest network of the space costs as much as one point of accuracy.
+        epochs: Epochs a trial trains at most, ≥ 1.
+        patience: Epochs without a better one before a trial stops. Default: a third of `epochs`, at least 5.
+        seed: Of the proposals and of every trial, 0 ≤ seed < 2⁶⁴.
+        resume: Continue the run in `output`; start one if there is none; return the result of a finished one.
+        overwrite: Remove an earlier run in `output` first.
+        on_progress: Called with each `Progress`.
+
+    Returns:
+        The winner, the front and all trials.
+
+    Raises:
+        ValueError: An argument is out of range.
+        OutputDirectoryError: `output` cannot be used as asked.
+        ResumeMismatchError: The run in `output` was started with something else.
+        RunDirectoryError: A file of the run directory cannot be read or written.
+        NoTrialCompletedError: Every trial failed.
+    """
+    _check(max_trials, epochs, patience, seed)
+    check_weight(complexity_weight)
+    report = Reporter(on_progress)
+    with claim(output, resume=resume, overwrite=overwrite) as directory:
+        preprocessing = data_module.fit(data)
+        if not isinstance(space, MLPSpace):
+            space = MLPSpace.for_data(preprocessing.n_features, len(data.y_train), **check_fields(space or {}))
+        patience = patience or max(5, epochs // 3)
+        earlier = RunManifest.read(directory)
+        manifest = RunManifest(
+            data=_describe(data, preprocessing),
+            space=space.to_dict(),
+            options={"complexity_weight": float(complexity_weight), "epochs": epochs, "patience": patience},
+            seed=seed,
+            max_trials=max_trials or (earlier.max_trials if earlier else DEFAULT_TRIALS),
+        )
+        if earlier is not None:
+            manifest.check_resumable(earlier)
+            manifest = replace(earlier, max_trials=manifest.max_trials)
+        try:
+            if manifest != earlier:
+                manifest.write(directory)
+            tuner = _tuner(directory, manifest, space, data, preprocessing, report)
+            return _run(tuner, directory, data, preprocessing, epochs)
+        except (OSError, keras_tuner.errors.FatalError) as error:
+            raise RunDirectoryError(f"The search stopped: {error} It can be resumed.") from error
+
+
+def _check(max_trials: int | None, epochs: int, patience: int | None, seed: int) -> None:
+    for name, value in (("max_trials", max_trials), ("epochs", epochs), ("patience", patience)):
+        if value is not None and (not isinstance(value, int) or value < 1):
+            raise ValueError(f"{name} must be a whole number >= 1, got {value!r}.")
+    if not isinstance(seed, int) or not 0 <= seed < 2**64:
+        raise ValueError(f"seed must be a whole number with 0 <= seed < 2**64, got {seed!r}.")
+
+
+def _describe(data: Dataset, preprocessing: Preprocessing) -> dict[str, Any]:
+    return {
+        "name": data.name,
+        "task": data.task,
+        "fingerprint": data.fingerprint,
+        "n_train": len(data.y_train),
+        "n_val": len(data.y_val),
+        "n_test": len(data.y_test),
+        "n_features": preprocessing.n_features,
+        "n_outputs": preprocessing.n_outputs,
+    }
+
+
+def _tuner(
+    directory: Path,
+    manifest: RunManifest,
+    space: MLPSpace,
+    data: Dataset,
+    preprocessing: Preprocessing,
+    report: Reporter,
+) -> SparseTuner:
+    n_in, n_out, regression = preprocessing.n_features, preprocessing.n_outputs, data.task == "regression"
+    unit = preprocessing.y_std**2 if regression else 1.0  # networks predict standardised targets
+    reference = space.reference_size(n_in, n_out)
+    objective = Objective(
+        task=data.task,
+        weight=manifest.options["complexity_weight"],
+        reference=reference,
+        n_validation=len(data.y_val),
+        target_variance=(float(np.var(data.y_train)) or unit) if regression else None,
+    )
+    oracle = SparseOracle(
+        Records(directory),
+        objective,
+        max_trials=manifest.max_trials,
+        seed=manifest.seed,
+        complexity=lambda values: space.connections(values, n_in, n_out) / reference,
+    )
+    hypermodel = SparseHyperModel(space, n_in=n_in, n_out=n_out, task=data.task, n_train=len(data.y_train))
+    patience = manifest.options["patience"]
+    return SparseTuner(oracle, hypermodel, patience=patience, unit=unit, on_progress=report)
+
+
+def _run(tuner: SparseTuner, directory: Path, data: Dataset, preprocessing: Preprocessing, epochs: int) -> SearchResult:
+    train, validation, test = (
+        (preprocessing.features(x), preprocessing.target(y))
+        for x, y in ((data.x_train, data.y_train), (data.x_val, data.y_val), (data.x_test, data.y_test))
+    )
+    while True:
+        tuner.search(*train, validation_data=validation, test_data=test, epochs=epochs)
+        records = tuner.oracle.finished
+        best = winner(records.values())
+        if best is None:
+            first = next((record.error for record in records.values() if record.error), "none was run")
+            raise NoTrialCompletedError(f"None of the {len(records)} trials completed. The first one: {first}")
+        tuner.report(Progress("finish", len(records), tuner.oracle.total, best=best))
+        try:
+            result = finish(directory, records, data, preprocessing)
+        except LostNetworkError as error:
+            tuner.oracle.forget(best.trial, str(error))
+            continue
+        tuner.report(Progress("done", len(records), tuner.oracle.total, best=best))
+        return result

@@ -1,0 +1,215 @@
+"""KerasTuner's tuner, running trials that can be repeated anywhere."""
+
+from __future__ import annotations
+
+import copy
+import logging
+import time
+from dataclasses import replace
+from typing import Any
+
+import keras
+import keras_tuner
+from keras_tuner.engine.trial import Trial
+
+import keras_sparse as ks
+from keras_sparse.files import atomic
+
+from .best_epoch import BestEpoch
+from .front import winner
+from .oracle import OBJECTIVE, SparseOracle
+from .progress import Progress, Reporter
+from .records import TrialRecord
+from .seeds import trial_seed
+
+_log = logging.getLogger(__name__)
+_MESSAGE_LENGTH = 500
+
+
+class StorageError(keras_tuner.errors.FatalError):
+    """A trial's result could not be written. The search stops; the trial is run again on resume."""
+
+
+class SparseTuner(keras_tuner.Tuner):
+    """Runs the trials of a search: builds, trains, scores and saves one network each.
+
+    Every trial starts from a cleared session and a seed of its own, so it gives the same result as the first of a fresh
+    process or the fifth of an old one. It is scored and saved at its best epoch, with the topology of that epoch. An
+    exception, too little memory or a loss that is not finite fails the trial, not the search.
+
+    Works with any `keras_tuner.HyperModel`: it must compile with the objective's metric ("accuracy" or "mse").
+
+    Args:
+        oracle: A `SparseOracle`; its records are the search's memory.
+        hypermodel: Builds and trains the networks.
+        patience: Epochs without a better one before a trial stops; None never stops it.
+        unit: What logged metrics are multiplied with (regression: the squared unit of standardised targets).
+        on_progress: Called with each `Progress`.
+
+    Example:
+        >>> tuner = SparseTuner(oracle, hypermodel)  # doctest: +SKIP
+        >>> tuner.search(x, y, validation_data=(x_val, y_val), test_data=(x_test, y_test), epochs=30)  # doctest: +SKIP
+    """
+
+    oracle: SparseOracle
+
+    def __init__(
+        self,
+        oracle: SparseOracle,
+        hypermodel: keras_tuner.HyperModel,
+        *,
+        patience: int | None = None,
+        unit: float = 1.0,
+        on_progress: Any = None,
+        tuner_id: str | None = None,
+    ) -> None:
+        self.patience = patience
+        self.unit = unit
+        self.report = on_progress if isinstance(on_progress, Reporter) else Reporter(on_progress)
+        self._seconds: list[float] = []
+        directory = oracle.records.directory
+        super().__init__(
+            oracle, hypermodel, directory=str(directory.parent), project_name=directory.name, tuner_id=tuner_id
+        )
+
+    def _populate_initial_space(self) -> None:
+        """Declares the space without building networks, where the hypermodel can do that."""
+        hp = self.oracle.get_space()
+        self.hypermodel.declare_hyperparameters(hp)
+        self.oracle.update_space(hp)
+        if not hp.space:
+            self._activate_all_conditions()
+
+    def save(self) -> None:
+        """Does nothing: the records are the state."""
+
+    def reload(self) -> None:
+        """Takes over the records on disk."""
+        self.oracle.reload()
+
+    def on_search_begin(self) -> None:
+        """Reports where the search starts."""
+        self.report(self._progress("search"))
+
+    def run_trial(self, trial: Trial, *fit_args: Any, **fit_kwargs: Any) -> Any:
+        """Runs one trial and writes its record.
+
+        Args:
+            trial: What to try.
+            *fit_args: For `HyperModel.fit`, e.g. x and y.
+            **fit_kwargs: The same, e.g. validation_data and epochs. `callbacks` are copied for each trial; `test_data`
+                (x, y) is evaluated for the report only.
+
+        Returns:
+            The objective, as {"objective": f}.
+
+        Raises:
+            keras_tuner.errors.FailedTrialError: The trial failed; the record says why.
+            StorageError: The result could not be written.
+        """
+        index = int(trial.trial_id)
+        seed = trial_seed(self.oracle.seed, index)
+        began = time.monotonic()
+        self.report(self._progress("trial", trial=index, epochs=fit_kwargs.get("epochs", 1)))
+        test_data = fit_kwargs.pop("test_data", None)
+        best = BestEpoch(
+            self.oracle.scoring,
+            unit=self.unit,
+            patience=self.patience,
+            on_epoch=lambda epoch: self.report(
+                self._progress("epoch", trial=index, epoch=epoch, epochs=fit_kwargs.get("epochs", 1))
+            ),
+        )
+        record = TrialRecord(
+            trial=index,
+            status="failed",
+            seed=seed,
+            hyperparameters=dict(trial.hyperparameters.values),
+            metric=self.oracle.scoring.metric,
+        )
+        model = None
+        try:
+            model = self._train(trial, seed, best, fit_args, fit_kwargs)
+            figures = self._figures(model, best, test_data)
+        except keras_tuner.errors.FatalError:
+            raise
+        except Exception as error:
+            _log.debug("Trial %d failed.", index, exc_info=True)
+            message = f"{type(error).__name__}: {error}"[:_MESSAGE_LENGTH]
+            record = replace(record, error=message, curve=best.curve)
+        else:
+            network = self.oracle.records.network_path(index)
+            where = network.relative_to(self.oracle.records.directory).as_posix()
+            record = replace(record, status="completed", curve=best.curve, network=where, **figures)
+        self._store(record, model)
+        self._seconds.append(time.monotonic() - began)
+        if not record.completed:
+            raise keras_tuner.errors.FailedTrialError(record.error or "failed")
+        assert record.objective is not None
+        return {OBJECTIVE: record.objective}
+
+    def on_trial_end(self, trial: Trial) -> None:
+        """Hands the result to the oracle and reports it."""
+        self.oracle.end_trial(trial)
+        index = int(trial.trial_id)
+        self.report(self._progress("result", trial=index, record=self.oracle.finished.get(index)))
+
+    def load_model(self, trial: Trial) -> keras.Model:
+        """The network of a completed trial, as it was at its best epoch, compiled for evaluation."""
+        network: Any = keras.models.load_model(self.oracle.records.network_path(int(trial.trial_id)))
+        return network
+
+    def _train(
+        self, trial: Trial, seed: int, best: BestEpoch, fit_args: tuple[Any, ...], fit_kwargs: dict[str, Any]
+    ) -> keras.Model:
+        keras.utils.clear_session()
+        keras.utils.set_random_seed(seed)
+        model = self.hypermodel.build(trial.hyperparameters)
+        if not isinstance(model, keras.Model):
+            raise keras_tuner.errors.FatalTypeError(f"HyperModel.build must return a keras.Model, got {model!r}.")
+        callbacks = [*copy.deepcopy(list(fit_kwargs.pop("callbacks", []))), best]
+        fit_kwargs = {"verbose": 0, **fit_kwargs}
+        self.hypermodel.fit(trial.hyperparameters, model, *fit_args, callbacks=callbacks, **fit_kwargs)
+        return model
+
+    def _figures(self, model: keras.Model, best: BestEpoch, test_data: Any) -> dict[str, Any]:
+        """Restores the best epoch and says what its network is like."""
+        score = best.restore()
+        size = ks.inspect(model)
+        test_metric = None
+        if test_data is not None:
+            evaluate: Any = model.evaluate
+            logs = evaluate(*test_data, batch_size=1024, verbose=0, return_dict=True)
+            test_metric = float(logs[self.oracle.scoring.metric]) * self.unit
+        return {
+            "objective": score.objective,
+            "prediction_loss": score.f_p,
+            "complexity": score.f_c,
+            "val_metric": best.metric,
+            "test_metric": test_metric,
+            "connections": size.connections,
+            "density": size.density,
+            "parameters": size.parameters,
+            "best_epoch": best.epoch,
+        }
+
+    def _store(self, record: TrialRecord, model: keras.Model | None) -> None:
+        """Writes the network, then the record: a record never names a network that is not there."""
+        try:
+            if record.completed and model is not None:
+                # The optimizer has gone on since the best epoch; plain SGD has nothing that would be saved with it.
+                model.compile("sgd", loss=model.loss, metrics=[record.metric])
+                with atomic(self.oracle.records.network_path(record.trial)) as temporary:
+                    model.save(temporary)
+            self.oracle.records.write(record)
+        except OSError as error:
+            path = self.oracle.records.path(record.trial)
+            raise StorageError(f"Cannot write {path}: {error.strerror or error}.") from error
+
+    def _progress(self, event: Any, **details: Any) -> Progress:
+        done, total = len(self.oracle.finished), self.oracle.total
+        remaining = None
+        if self._seconds:
+            remaining = sum(self._seconds) / len(self._seconds) * max(0, total - done)
+        best = winner(self.oracle.finished.values())
+        return Progress(event, done, total, best=best, remaining_s=remaining, **details)
