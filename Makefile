@@ -26,7 +26,7 @@ lint: $(VENV)/.dev-installed  ## Check style and formatting.
 types: $(VENV)/.dev-installed  ## Check types, of the packages as they are installed.
 	rm -rf build/types && mkdir -p build/types
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --target build/types .
-	cp -r pyproject.toml examples benchmarks build/types
+	cp -r pyproject.toml benchmarks build/types
 	cd build/types && $(abspath $(BIN))/pyright --pythonpath $(abspath $(BIN))/python
 
 format: $(VENV)/.dev-installed  ## Format the sources.

@@ -9,6 +9,7 @@ import argparse
 import os
 import statistics
 import time
+from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -28,7 +29,7 @@ def step_time(layer: keras.layers.Layer, x: tf.Tensor, repeats: int) -> float:
     variables = [variable.value for variable in layer.trainable_variables]
 
     @tf.function
-    def step(x: tf.Tensor) -> list[tf.Tensor]:
+    def step(x: tf.Tensor) -> Any:
         with tf.GradientTape() as tape:
             tape.watch(x)
             loss = tf.reduce_sum(layer(x))

@@ -65,8 +65,9 @@ class Inspection:
             rows.append((j.name, f"{j.shape[0]} x {j.shape[1]}", *size, j.compute, j.reason))
         rows.append(("total", "", f"{self.connections:,}", f"{self.density:.4g}", f"{self.bytes:,}", "", ""))
         widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-        align = [str.rjust if i in (2, 3, 4) else str.ljust for i in range(len(widths))]
-        lines = ["  ".join(put(*cell) for put, *cell in zip(align, row, widths, strict=True)) for row in rows]
+        align = ["<", "<", ">", ">", ">", "<", "<"]
+        form = "  ".join(f"{{:{side}{width}}}" for side, width in zip(align, widths, strict=True))
+        lines = [form.format(*row) for row in rows]
         lines.insert(1, "  ".join("-" * width for width in widths))
         return "\n".join(line.rstrip() for line in [*lines, f"parameters: {self.parameters:,}"])
 
