@@ -14,10 +14,11 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from .callback_list import running
 from .compute.exporting import read
 from .files import atomic
-from .junctions import junctions
-from .rewiring.rewire import attached
+from .junctions import junctions, layers
+from .rewiring.rewire import Rewire
 
 _log = logging.getLogger("keras_sparse")
 _FORMAT = 1
@@ -42,11 +43,12 @@ class Backup(keras.callbacks.Callback):
         delete_at_end: whether the file goes when training ends normally, as with Keras' BackupAndRestore. Default True.
 
     Raises:
-        ValueError: at the begin of training, when the file belongs to another model or is damaged.
+        ValueError: at the begin of training, when the model is not built, when a `Rewire` or an included callback is
+            listed after it, and when the file belongs to another model or is damaged.
 
     Example:
         >>> import keras_sparse as ks
-        >>> callbacks = [ks.Rewire(ks.SET()), ks.Backup("backup")]  # Rewire first
+        >>> callbacks = [ks.Rewire(ks.SET()), ks.Backup("backup")]  # Backup last
     """
 
     def __init__(
@@ -60,10 +62,19 @@ class Backup(keras.callbacks.Callback):
         self.directory = Path(directory)
         self.include = list(include)
         self.delete_at_end = delete_at_end
+        self._rewires: list[Rewire] = []
+        self._resumed: dict[str, Any] | None = None
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         """Restore the latest epoch, if there is one."""
         model: Any = self.model
+        if not all(layer.built for layer in layers(model)):
+            raise ValueError(
+                "Backup needs a built model, to know its variables: begin it with keras.Input, or call it before fit."
+            )
+        self._find_others()
+        for half in self.directory.glob(".epoch-*.tmp.npz"):  # of a run killed while it wrote
+            half.unlink(missing_ok=True)
         files = self._files()
         if not files:
             return
@@ -72,11 +83,22 @@ class Backup(keras.callbacks.Callback):
             optimizer.build(model.trainable_variables)
         epoch = self._restore(files[-1], model, optimizer)
         model._initial_epoch = epoch
+        if self._resumed is not None and self._resumed["stopped"]:  # killed between the last epoch and the end
+            model._initial_epoch = max(epoch, int((self.params or {}).get("epochs") or epoch))
         _log.info("Resuming after epoch %d from %s.", epoch, files[-1])
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Forget the epoch to start from, or the next `fit` would start there as well."""
         self._forget()
+
+    def _find_others(self) -> None:
+        """Note the callbacks of this `fit` whose state belongs to a backup; all must have had their turn before it."""
+        callbacks = running(self)
+        self._rewires = [callback for callback in callbacks if isinstance(callback, Rewire)]
+        later = callbacks[callbacks.index(self) + 1 :] if callbacks else []
+        wrong = [type(c).__name__ for c in later if isinstance(c, Rewire) or any(c is other for other in self.include)]
+        if wrong:
+            raise ValueError(f"List Backup after {' and '.join(wrong)}: it saves what they did in the epoch.")
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Write this epoch's file, then remove the ones before."""
@@ -111,7 +133,7 @@ class Backup(keras.callbacks.Callback):
         """Return (arrays by name, JSON data) of everything that is kept."""
         variables = self._variables(model)
         arrays = {f"variable_{i}": _plain(read(variable)) for i, variable in enumerate(variables)}
-        states = [rewire.get_state() for rewire in attached(model)]
+        states = [rewire.get_state() for rewire in self._rewires]
         for i, state in enumerate(states):
             arrays |= {f"explored_{i}_{index}": array for index, array in state["explored"].items()}
         included = [_callback_state(callback, f"callback_{i}", arrays) for i, callback in enumerate(self.include)]
@@ -121,6 +143,7 @@ class Backup(keras.callbacks.Callback):
             "slots": [junction.kernel.slots_fingerprint for junction in junctions(model)],
             "history": [state["history"] for state in states],
             "callbacks": included,
+            "stopped": bool(model.stop_training),
         }
 
     def _restore(self, path: Path, model: Any, optimizer: Any) -> int:
@@ -148,7 +171,8 @@ class Backup(keras.callbacks.Callback):
             variable.assign(_typed(arrays[f"variable_{i}"], variable))
         for junction, fingerprint in zip(junctions(model), meta["slots"], strict=True):
             junction.kernel.slots_fingerprint = fingerprint
-        for i, (rewire, history) in enumerate(zip(attached(model), meta["history"], strict=False)):
+        self._resumed = meta
+        for i, (rewire, history) in enumerate(zip(self._rewires, meta["history"], strict=False)):
             prefix = f"explored_{i}_"
             seen = {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
             rewire.set_state({"history": history, "explored": seen})

@@ -27,7 +27,7 @@ def check(constraint: Any, layer: str) -> Any:
     if constraint is None:
         return None
     name = getattr(constraint, "__name__", type(constraint).__name__)
-    if isinstance(constraint, _NORMS):
+    if type(constraint) in _NORMS:
         if constraint.axis not in (0, [0], (0,)):
             raise ValueError(
                 f"{layer}: {name}(axis={constraint.axis}) needs the kernel as a matrix. On a sparse kernel norms "
@@ -74,7 +74,7 @@ class ConnectionConstraint:
         """Return the constrained values; the unused tail stays zero."""
         values = ops.convert_to_tensor(values)
         _, outputs, live = self._kernel.padded_positions()
-        if isinstance(self.constraint, _NORMS):
+        if type(self.constraint) in _NORMS:
             n_out = self._kernel.shape[1]
             squares = ops.segment_sum(ops.square(values), outputs, num_segments=n_out + 1)
             norms = ops.sqrt(squares)
@@ -93,7 +93,7 @@ class ConnectionConstraint:
             values: [K].
             new: True for newcomers, [K].
         """
-        if not isinstance(self.constraint, _NORMS):
+        if type(self.constraint) not in _NORMS:
             fitted = np.array(values)
             fitted[new] = ops.convert_to_numpy(self.constraint(ops.convert_to_tensor(values[new])))
             return fitted

@@ -29,6 +29,12 @@ def check(initializer: Any, layer: str) -> Any:
     return initializer
 
 
+def own_seed(initializer: Any) -> int:
+    """Return the integer seed an initializer was made with; 0 without one."""
+    seed = initializer.get_config().get("seed") if hasattr(initializer, "get_config") else None
+    return seed if isinstance(seed, int) else 0
+
+
 def draw(
     initializer: Any, inputs: Int64, outputs: Int64, in_degrees: Int64, out_degrees: Int64, rng: np.random.Generator
 ) -> Floats:
@@ -43,8 +49,7 @@ def draw(
         outputs: output unit of each connection, [n].
         in_degrees: connections into every output unit, [n_out].
         out_degrees: connections out of every input unit, [n_in].
-        rng: source of the draw. An initializer's own `seed` is mixed in where it has one, so newcomers differ from
-            the first values.
+        rng: source of the draw.
 
     Raises:
         ValueError: when the initializer returns a wrong shape.

@@ -9,6 +9,7 @@ from typing import Any
 
 import keras
 
+from .compute.exporting import itemsize
 from .junctions import layers
 from .kernel import SparseKernel
 
@@ -142,6 +143,4 @@ def _junctions(layer: keras.layers.Layer) -> Iterator[tuple[keras.Variable, Junc
 
 
 def _bytes(variable: keras.Variable) -> int:
-    """Return the size of a variable from the digits of its dtype; bool takes a byte."""
-    bits = "".join(c for c in str(variable.dtype) if c.isdigit()) or "8"
-    return prod(variable.shape) * max(8, int(bits)) // 8
+    return prod(variable.shape) * itemsize(str(variable.dtype))

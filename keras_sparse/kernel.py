@@ -79,7 +79,8 @@ class SparseKernel:
             connectivity = Connectivity._trusted(
                 connectivity.inputs[order], connectivity.outputs[order], connectivity.shape
             )
-        values = self._fresh(connectivity, connectivity, counter_rng.generator(seed, _VALUES_STREAM))
+        key = (seed, _VALUES_STREAM, initializers.own_seed(initializer))
+        values = self._fresh(connectivity, connectivity, counter_rng.generator(*key))
         self._storage = KernelStorage(
             layer, layout, connectivity, values, seed=seed, name=name, regularizer=regularizer
         )
@@ -166,7 +167,8 @@ class SparseKernel:
             backend=keras.backend.backend(),
             device=_device(),
             shape=self._shape,
-            connections=self.capacity,
+            connections=self._storage.written,
+            itemsize=exporting.itemsize(self._layer.compute_dtype),
         )
 
     def to_dense(self) -> NDArray[Any]:

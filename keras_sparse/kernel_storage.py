@@ -63,6 +63,8 @@ class KernelStorage:
         vector: `KernelState` as integers.
         layout: the storage order.
         first_fingerprint: hash of the topology they were made with.
+        written: number of connections written last; the choice of a compute path goes by it, since inside a
+            function that is being traced the variables cannot always be read.
     """
 
     def __init__(
@@ -77,6 +79,7 @@ class KernelStorage:
         regularizer: Any = None,
     ) -> None:
         self._layer, self._name, self.layout = layer, name, layout
+        self.written = len(connectivity)
         ids, rows = layout.encode(connectivity)
         self.first_fingerprint = fingerprint(layout.shape, ids, rows)
         state = KernelState(seed=seed, fingerprint=self.first_fingerprint)
@@ -120,12 +123,17 @@ class KernelStorage:
         return paths.value(self.ids), paths.value(self.rows)
 
     def _arrays(self) -> tuple[NDArray[Any], NDArray[np.int64]]:
-        ids = unpack(exporting.read(self.ids), self.layout.id_dtype)
-        return ids, exporting.read(self.rows).astype(np.int64)
+        rows = exporting.read(self.rows).astype(np.int64)
+        if rows.size == 0:
+            raise ValueError(
+                f"{self.values.path} is being built inside a compiled function, so its connections cannot be read yet. "
+                "Build the layer first, by calling it or its model once outside."
+            )
+        return unpack(exporting.read(self.ids), self.layout.id_dtype), rows
 
     def count(self) -> int:
         """Return the number of connections."""
-        return int(exporting.read(self.rows)[-1])
+        return int(self._arrays()[1][-1])
 
     def fingerprint(self) -> int:
         """Return the hash of the topology that the variables hold now."""
@@ -168,6 +176,7 @@ class KernelStorage:
         self.vector.assign(replace(self.state(), **state).pack(self.layout))
 
     def _write(self, ids: NDArray[Any], rows: NDArray[Any], values: NDArray[Any], state: KernelState) -> None:
+        self.written = int(rows[-1])
         self.values.assign(_padded(values, self.layout.capacity))
         self.ids.assign(pack(ids, self.layout.id_words(decoding.WORD_BITS), _WORD))
         self.rows.assign(rows.astype(_WORD))
@@ -225,8 +234,10 @@ class KernelStorage:
             )
         if ids.dtype != np.dtype(here.id_dtype) or ids.ndim != 1 or rows.dtype.kind not in "iu" or rows.ndim != 1:
             raise ValueError(f"{where}: ids must be {np.dtype(here.id_dtype)} and rows integers, both one-dimensional.")
-        if values.dtype.kind not in "fV" or values.shape != ids.shape:
+        if not _is_float(values) or values.shape != ids.shape:
             raise ValueError(f"{where}: {len(ids)} connections need as many values, got {values.dtype} {values.shape}.")
+        if any(not 0 <= int(entry) < 1 << _HALF + 1 for entry in vector):
+            raise ValueError(f"{where}: an entry of the kernel's state is out of range.")
         rows = rows.astype(np.int64)
         try:
             connectivity = here.decode(ids, rows)
@@ -241,6 +252,10 @@ class KernelStorage:
             )
         slots = _join(int(vector[11]), int(vector[12]))
         return lambda: self._write(ids, rows, values, state), slots
+
+
+def _is_float(array: NDArray[Any]) -> bool:
+    return array.dtype.kind == "f" or array.dtype.name in ("bfloat16", "float8_e4m3fn", "float8_e5m2")
 
 
 def _padded(values: NDArray[Any], capacity: int) -> NDArray[Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -17,7 +18,7 @@ from .rewiring.rewire import Rewire
 
 # (n_in, n_out, density): ordinary, one connection, one output, full, hypersparse, several storage blocks.
 _KERNELS = ((20, 12, 0.25), (6, 5, 0.01), (9, 1, 0.6), (4, 4, 1.0), (3000, 2000, 0.0002), (30, 600, 0.2))
-_UPDATES = 4
+_STEPS = (1, 2, 50, 1000)  # optimizer steps done before each update
 
 
 def check_policy(policy: Policy, *, seed: int = 0) -> None:
@@ -53,6 +54,7 @@ def _run(policy: Policy, seed: int, *, global_seed: int) -> list[tuple[str, tupl
     """Run a few updates, checking each; return what every kernel ends with."""
     np.random.seed(global_seed)  # noqa: NPY002 - the generator a policy must not use
     layers = [SparseDense(n_out, density=density, seed=seed + i) for i, (_, n_out, density) in enumerate(_KERNELS)]
+    layers[0].capacity = 80  # room to spare, which a policy must not take unless it says so
     inputs = [keras.Input((n_in,)) for n_in, _, _ in _KERNELS]
     model = keras.Model(inputs, [layer(x) for layer, x in zip(layers, inputs, strict=True)])
     optimizer: Any = keras.optimizers.Adam(0.1)
@@ -60,21 +62,28 @@ def _run(policy: Policy, seed: int, *, global_seed: int) -> list[tuple[str, tupl
     rewire = Rewire(policy, seed=seed).attach(model, optimizer)
     kernels = [layer.kernel for layer in layers]
     rng = np.random.default_rng(seed)
-    for number in range(_UPDATES):
+    for number, step in enumerate(_STEPS):
         for kernel in kernels:
             _set_weights(kernel, rng, ties=number == 1)
             _mark_slots(kernel, optimizer)
-        optimizer.iterations.assign(number + 1)
+        optimizer.iterations.assign(step)
         before = [(kernel.connectivity, kernel.host_values().copy()) for kernel in kernels]
-        try:
-            entries = rewire.update(progress=number / _UPDATES)
-        except Exception as error:
-            raise AssertionError(f"Update {number} raised {type(error).__name__}: {error}") from error
+        entries = _answer(f"Update {number}", rewire.update, progress=number / len(_STEPS))
         reported = {entry["layer"]: entry for entry in entries}
         for layer, kernel, (connectivity, values) in zip(layers, kernels, before, strict=True):
             where = f"on a {kernel.shape[0]} x {kernel.shape[1]} kernel, update {number}"
             _check(policy, kernel, optimizer, connectivity, values, reported.get(layer.name), where)
+    _answer("The end of training", rewire.finish)
+    for kernel in kernels:
+        assert len(np.unique(kernel.connectivity.keys)) == len(kernel) <= kernel.capacity, "finish broke the topology"
     return [(layer.name, (k.connectivity.keys, k.host_values())) for layer, k in zip(layers, kernels, strict=True)]
+
+
+def _answer(when: str, function: Callable[..., list[dict[str, Any]]], **arguments: float) -> list[dict[str, Any]]:
+    try:
+        return function(**arguments)
+    except Exception as error:
+        raise AssertionError(f"{when} raised {type(error).__name__}: {error}") from error
 
 
 def _set_weights(kernel: SparseKernel, rng: np.random.Generator, *, ties: bool) -> None:

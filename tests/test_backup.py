@@ -116,6 +116,38 @@ def test_a_backup_of_another_model_is_refused(problem, tmp_path):
     assert all(np.array_equal(a, b) for a, b in zip(before, other.get_weights()))
 
 
+def test_backup_comes_last_and_the_model_is_built_first(problem, tmp_path):
+    with pytest.raises(ValueError, match="List Backup after Rewire"):
+        model().fit(*problem, verbose=0, callbacks=[ks.Backup(tmp_path), ks.Rewire(ks.SET())])
+    plateau = keras.callbacks.ReduceLROnPlateau("loss")
+    with pytest.raises(ValueError, match="List Backup after ReduceLROnPlateau"):
+        model().fit(*problem, verbose=0, callbacks=[ks.Backup(tmp_path, include=[plateau]), plateau])
+    lazy = keras.Sequential([ks.SparseDense(3)])
+    lazy.compile("sgd", "mse")
+    with pytest.raises(ValueError, match="needs a built model"):
+        lazy.fit(*problem, verbose=0, callbacks=[ks.Backup(tmp_path)])
+
+
+def test_a_run_that_was_stopped_early_stays_stopped(problem, tmp_path):
+    class Killed(keras.callbacks.Callback):
+        def on_train_end(self, logs=None):
+            raise RuntimeError("killed")
+
+    def run(*more):
+        net = model()
+        stop = keras.callbacks.EarlyStopping("loss", patience=0, min_delta=10.0)
+        callbacks = [*more, stop, ks.Backup(tmp_path, include=[stop])]
+        return net, net.fit(*problem, epochs=9, verbose=0, callbacks=callbacks)
+
+    with pytest.raises(RuntimeError, match="killed"):
+        run(Killed())
+    [file] = tmp_path.iterdir()
+    (tmp_path / f".{file.stem}.99.tmp.npz").write_bytes(b"half")
+    _, history = run()
+    assert history.epoch == []
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_damaged_backup_is_refused_and_kept(problem, tmp_path):
     model().fit(*problem, epochs=1, verbose=0, callbacks=[ks.Backup(tmp_path, delete_at_end=False)])
     [file] = tmp_path.iterdir()

@@ -87,6 +87,22 @@ def test_an_export_after_rewiring_holds_the_new_topology(problem, tmp_path):
     np.testing.assert_array_equal(again.predict(x, verbose=0), model.predict(x, verbose=0))
 
 
+def test_a_script_of_that_name_is_no_export(tmp_path):
+    script = tmp_path / "saved_model" / "save.py"
+    script.parent.mkdir()
+    script.write_text(
+        "from keras_sparse.compute.exporting import exporting\nassert not exporting()\nprint('training')\n"
+    )
+    run = subprocess.run([sys.executable, str(script)], capture_output=True, text=True)
+    assert run.stdout.strip() == "training", run.stderr
+
+
+def test_an_export_of_an_unbuilt_layer_is_refused():
+    layer = ks.SparseDense(2, density=0.5)
+    with ks.stock_ops(), pytest.raises(ValueError, match="Build the layer first"):
+        tf.function(layer).get_concrete_function(tf.TensorSpec([None, 4]))
+
+
 def test_the_index_is_stored_once_and_not_in_the_graph(tmp_path):
     model = keras.Sequential([keras.Input((2000,)), ks.SparseDense(2000, density=0.01)])
     model.export(str(tmp_path), verbose=False)

@@ -34,7 +34,9 @@ def check_requested(requested: str) -> str:
     return requested
 
 
-def choose(requested: str, *, backend: str, device: str, shape: tuple[int, int], connections: int) -> Choice:
+def choose(
+    requested: str, *, backend: str, device: str, shape: tuple[int, int], connections: int, itemsize: int = 4
+) -> Choice:
     """Return the path of a kernel.
 
     Args:
@@ -43,6 +45,7 @@ def choose(requested: str, *, backend: str, device: str, shape: tuple[int, int],
         device: "cpu" or "gpu".
         shape: (n_in, n_out).
         connections: number of connections.
+        itemsize: bytes of a weight in the product.
 
     Raises:
         ValueError: when the requested path cannot run here.
@@ -56,15 +59,15 @@ def choose(requested: str, *, backend: str, device: str, shape: tuple[int, int],
                 f'compute="{requested}" needs the TensorFlow backend, not {backend}; use compute="auto" or "generic".'
             )
         return Choice("generic", f"the {backend} backend has the generic path only")
-    if requested == "dense" and not dense_allowed(shape, connections):
+    if requested == "dense" and not dense_allowed(shape, connections, itemsize):
         raise ValueError(
-            f'compute="dense" would build a {n_in} x {n_out} matrix of {n_in * n_out * 4 / 2**20:,.0f} MiB for a '
-            f"kernel of density {density:.3g}; it is allowed up to {DENSE_BYTES // 2**20} MiB or from density 0.5. "
+            f'compute="dense" would build a {n_in} x {n_out} matrix of {n_in * n_out * itemsize / 2**20:,.0f} MiB for '
+            f"a kernel of density {density:.3g}; it is allowed up to {DENSE_BYTES // 2**20} MiB or from density 0.5. "
             'Use compute="auto" or "stock".'
         )
     if requested != "auto":
         return Choice(requested, "asked for")
-    if not dense_allowed(shape, connections):
+    if not dense_allowed(shape, connections, itemsize):
         return Choice("stock", f"a dense matrix would exceed {DENSE_BYTES // 2**20} MiB")
     if device == "gpu":
         # Not measured on a GPU yet: the path that needs the least memory.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 _stock_ops: ContextVar[bool] = ContextVar("keras_sparse_stock_ops", default=False)
-_EXPORTERS = ("keras/src/export/", "saved_model/save.py")
+_EXPORTERS = ("keras.src.export.", "tensorflow.python.saved_model.save.")
 
 
 @contextmanager
@@ -48,8 +49,7 @@ def exporting() -> bool:
         return True
     frame = sys._getframe(1)
     while frame is not None:
-        name = frame.f_code.co_filename.replace("\\", "/")
-        if any(exporter in name for exporter in _EXPORTERS):
+        if f"{frame.f_globals.get('__name__')}.".startswith(_EXPORTERS):
             return True
         frame = frame.f_back
     return False
@@ -63,6 +63,12 @@ def read(variable: Any) -> NDArray[Any]:
 
     with tf.init_scope():
         return variable.numpy()
+
+
+def itemsize(dtype: str) -> int:
+    """Return the bytes of a number of a Keras dtype, such as "bfloat16" or "float8_e4m3fn"; bool takes one."""
+    bits = re.search(r"\d+", dtype)
+    return max(8, int(bits[0])) // 8 if bits else 1
 
 
 def variable(form: Callable[..., Any], inputs: NDArray[Any], outputs: NDArray[Any], shape: tuple[int, int]) -> Any:

@@ -68,7 +68,7 @@ def outer(x: Tensor, y: Tensor, index: Tensor, shape: tuple[int, int]) -> Tensor
 
     blocks = tf.map_fn(
         one,
-        tf.range((count + block - 1) // block),
+        tf.range(tf.maximum(1, (count + block - 1) // block)),
         fn_output_signature=tf.TensorSpec([None], wide),
         parallel_iterations=2,
     )

@@ -6,6 +6,7 @@ import random
 from typing import Any, cast
 
 import keras
+import numpy as np
 from keras import ops
 
 from .. import constraints, initializers
@@ -91,8 +92,10 @@ class SparseDense(keras.layers.Layer):
         self.units = units
         self.density = check_density(density)
         self.pattern = Random() if pattern is None else pattern
-        if not isinstance(self.pattern, Pattern):
+        if isinstance(self.pattern, type) or not isinstance(self.pattern, Pattern):
             raise ValueError(f"{self.name}: `pattern` must be a pattern such as ks.Random(); got {pattern!r}.")
+        if capacity is not None and (isinstance(capacity, bool) or not isinstance(capacity, int) or capacity < 1):
+            raise ValueError(f"{self.name}: `capacity` must be a positive number of connections; got {capacity!r}.")
         self.capacity = capacity
         self.compute = check_requested(compute)
         self.activation = keras.activations.get(activation)
@@ -180,10 +183,13 @@ class SparseDense(keras.layers.Layer):
         if self.bias is not None:
             if "bias" not in store.keys():  # noqa: SIM118 - Keras' stores have keys() but no __contains__
                 raise ValueError(f"{self.name}: the file holds no bias for this layer.")
-            if tuple(store["bias"].shape) != (self.units,):
-                raise ValueError(f"{self.name}: expected {self.units} biases, the file has {store['bias'].shape}.")
-            self.bias.assign(store["bias"])
-        load_kernel()
+            bias = np.asarray(store["bias"])
+            if bias.shape != (self.units,) or bias.dtype.kind not in "fV":
+                raise ValueError(f"{self.name}: expected {self.units} biases, got {bias.dtype} {bias.shape}.")
+            load_kernel()
+            self.bias.assign(bias)
+        else:
+            load_kernel()
 
     def get_build_config(self) -> dict[str, Any]:
         """Return the input shape and the kernel's storage layout."""

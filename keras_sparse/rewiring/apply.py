@@ -63,7 +63,7 @@ class Plan:
         )
         self._new = None if change.values is None else _values(change.values, len(added), f"{who}: `values`", None)
 
-    def apply(self, optimizer: Any, key: tuple[int, int, int]) -> None:
+    def apply(self, optimizer: Any, key: tuple[int, ...]) -> None:
         """Write the new topology, its values and the optimizer's slots."""
         kernel = self.kernel
         newcomers = self.source < 0

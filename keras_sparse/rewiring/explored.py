@@ -28,24 +28,29 @@ class Explored:
         self.positions = shape[0] * shape[1]
         self.exact = self.positions <= EXACT_POSITIONS
         size = -(-self.positions // 8) if self.exact else 0
+        self._count = 0  # bits set
         self._state: NDArray[Any] = np.zeros(size, np.uint8) if self.exact else np.empty(0, np.uint64)
 
     def add(self, connectivity: Connectivity) -> None:
         """Mark the connections as tried."""
         keys = connectivity.keys
         if self.exact:
-            np.bitwise_or.at(self._state, keys >> 3, (1 << (keys & 7)).astype(np.uint8))
+            bits = (1 << (keys & 7)).astype(np.uint8)
+            self._count += int(np.count_nonzero(self._state[keys >> 3] & bits == 0))
+            np.bitwise_or.at(self._state, keys >> 3, bits)
         else:
             hashes = _hash(keys)
             if len(self._state) == _SKETCH:
                 hashes = hashes[hashes < self._state[-1]]
+            if len(hashes) > _SKETCH:  # only the smallest can enter, and all differ: the hash is a bijection
+                hashes = np.partition(hashes, _SKETCH)[:_SKETCH]
             self._state = np.unique(np.concatenate([self._state, hashes]))[:_SKETCH]
 
     @property
     def share(self) -> float:
         """Distinct positions tried / all positions, in [0, 1]."""
         if self.exact:
-            return int(_ONES[self._state].sum(dtype=np.int64)) / self.positions
+            return self._count / self.positions
         if len(self._state) < _SKETCH:
             return len(self._state) / self.positions
         return min(1.0, (_SKETCH - 1) / (float(self._state[-1]) / 2.0**64) / self.positions)
@@ -58,6 +63,7 @@ class Explored:
     def restore(self, state: NDArray[Any]) -> None:
         """Take up the count where `state` left it."""
         self._state = np.array(state, self._state.dtype)
+        self._count = int(_ONES[self._state].sum(dtype=np.int64)) if self.exact else 0
 
 
 def _hash(keys: Int64) -> NDArray[np.uint64]:

@@ -50,16 +50,15 @@ class KernelView:
         slots: the optimizer's state at every connection, name to [K]; empty before the first step.
     """
 
-    def __init__(
-        self, kernel: SparseKernel, name: str, *, slots: Mapping[str, Floats], key: tuple[int, int, int]
-    ) -> None:
+    def __init__(self, kernel: SparseKernel, name: str, *, slots: Mapping[str, Floats], key: tuple[int, ...]) -> None:
         self.name = name
         self.connectivity: Connectivity = kernel.connectivity
-        self.values: Floats = _read_only(kernel.host_values())
+        self.values: Floats = _read_only(kernel.host_values().copy())
         self.capacity: int = kernel.capacity
         self.slots = {name: _read_only(slot) for name, slot in slots.items()}
         self._kernel = kernel
         self._key = key
+        self._draws = 0
 
     def initial(self, n: int) -> Floats:
         """Return `n` fresh values from the kernel's initializer, with its mean degrees as fans, [n]."""
@@ -91,8 +90,8 @@ class KernelView:
         return inputs, outputs, None
 
     def _rng(self, purpose: int) -> np.random.Generator:
-        seed, index, step = self._key
-        return counter_rng.generator(seed, index, step, purpose)
+        self._draws += 1  # two calls of one update are independent
+        return counter_rng.generator(*self._key, purpose, self._draws)
 
 
 def _read_only(array: Floats) -> Floats:

@@ -12,27 +12,34 @@ from . import optimizer_state
 _log = logging.getLogger("keras_sparse")
 
 
-def realign(model: Any, optimizer: Any = None) -> list[str]:
+def realign(model: Any, optimizer: Any = None, *, force: bool = False) -> list[str]:
     """Reset the optimizer's slots of every sparse kernel whose topology was exchanged without them.
 
     `model.set_weights`, and so `EarlyStopping(restore_best_weights=True)`, brings back an earlier topology but not the
     optimizer's state: momenta would then belong to other connections. The next `fit` with `Rewire` does this by itself.
 
+    What is noticed is that the topology is not the one the slots were last kept in step with in this process, or
+    in the file the model came from. Weights loaded from a file without its optimizer, over a model that has been
+    trained, look complete: use `force` then.
+
     Args:
         model: a built model.
         optimizer: the model's by default.
+        force: reset the slots of every sparse kernel, whether it looks necessary or not.
 
     Returns:
         The names of the layers whose slots were reset.
     """
-    return realign_junctions(junctions(model), getattr(model, "optimizer", None) if optimizer is None else optimizer)
+    return realign_junctions(
+        junctions(model), getattr(model, "optimizer", None) if optimizer is None else optimizer, force=force
+    )
 
 
-def realign_junctions(found: Iterable[Junction], optimizer: Any) -> list[str]:
+def realign_junctions(found: Iterable[Junction], optimizer: Any, *, force: bool = False) -> list[str]:
     """Do what `realign` does for the given junctions."""
     reset = []
     for junction in found:
-        if junction.kernel.slots_aligned():
+        if junction.kernel.slots_aligned() and not force:
             continue
         if optimizer_state.slots(optimizer, junction.kernel.values):
             reset.append(junction.name)

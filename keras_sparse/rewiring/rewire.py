@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from numbers import Integral
 from typing import Any
-from weakref import WeakKeyDictionary
 
 import keras
 
+from ..callback_list import running
 from ..compute.exporting import read
-from ..junctions import Junction, select
+from ..junctions import Junction, layers, select
 from ..topology import counter_rng
 from . import optimizer_state
 from .apply import Plan
@@ -18,12 +19,6 @@ from .policy import Change, KernelView, Policy
 from .realign import realign_junctions
 
 _POLICY_STREAM = 2**32  # beside the kernels' numbers
-_attached: WeakKeyDictionary[Any, list[Any]] = WeakKeyDictionary()
-
-
-def attached(model: Any) -> list[Rewire]:
-    """Return the callbacks that rewire `model`, in the order they were attached."""
-    return list(_attached.get(model, []))
 
 
 class Rewire(keras.callbacks.Callback):
@@ -38,16 +33,16 @@ class Rewire(keras.callbacks.Callback):
         policy: what to remove and what to grow, e.g. `ks.SET()`.
         every: "epoch", or a number N of optimizer steps: then an update runs before step t for t > 0, t % N == 0. N
             must be a multiple of the model's `steps_per_execution`.
-        start: share of the training, in [0, 1], before which nothing is rewired.
+        start: share of the training, of one `fit`, in [0, 1], before which nothing is rewired.
         stop: share of the training after which nothing is rewired.
-        layers: layers, or names of layers, to rewire; all sparse ones by default.
+        layers: layers, or names of layers, to rewire; by default all sparse ones that are trainable.
         seed: of the rewiring's random numbers; by default each kernel's own seed. Numbers are keyed by seed, kernel and
             step, so an interrupted and resumed run draws what an uninterrupted one would have.
 
     Attributes:
         history: one dict per kernel and update: "epoch", "step" (optimizer steps done), "layer", "removed", "added",
             "connections", "density", "explored" (R_s, the share of all positions ever tried), "explored_exact"
-            (False: a fixed-size estimate), "in_degree" and "out_degree" ((least, mean, most) over units), "final" (True
+            (False: a fixed-size estimate), "in_degree" and "out_degree" ([least, mean, most] over units), "final" (True
             for the removal at the end of training).
 
     Raises:
@@ -75,8 +70,12 @@ class Rewire(keras.callbacks.Callback):
             raise ValueError(f"`policy` must be a ks.Policy such as ks.SET(); got {policy!r}.")
         if policy.needs_gradient:
             raise ValueError(f"{type(policy).__name__} grows by gradient, which this version cannot do yet.")
-        if every != "epoch" and (isinstance(every, bool | str) or not isinstance(every, int) or every < 1):
+        if every != "epoch" and (isinstance(every, bool) or not isinstance(every, Integral) or every < 1):
             raise ValueError(f'`every` must be "epoch" or a positive number of optimizer steps; got {every!r}.')
+        if isinstance(layers, str) or (layers is not None and not list(layers)):
+            raise ValueError(f"`layers` must be a list of layers or of their names; got {layers!r}.")
+        if seed is not None and (isinstance(seed, bool) or not isinstance(seed, Integral)):
+            raise ValueError(f"`seed` must be an integer; got {seed!r}.")
         if not 0 <= start <= stop <= 1:
             raise ValueError(
                 f"`start` and `stop` are shares of the training, 0 <= start <= stop <= 1; got {start}, {stop}."
@@ -91,7 +90,9 @@ class Rewire(keras.callbacks.Callback):
         self._optimizer: Any = None
         self._attached: Any = None
         self._explored: dict[int, Explored] = {}
+        self._others: list[Rewire] = []
         self._epoch = 0
+        self._checked: int | None = None  # iterations at the last look whether a step update is due
 
     def attach(self, model: Any, optimizer: Any = None) -> Rewire:
         """Rewire the kernels of `model` from now on; `fit` calls it, custom training loops do.
@@ -110,9 +111,6 @@ class Rewire(keras.callbacks.Callback):
         self._optimizer = getattr(model, "optimizer", None) if optimizer is None else optimizer
         if self._attached is not model:
             self._attached, self._explored = model, {}
-        rewires = _attached.setdefault(model, [])
-        if self not in rewires:
-            rewires.append(self)
         iteration = optimizer_state.iterations(self._optimizer)
         for junction in self._junctions:
             if junction.kernel.state().last_iteration > iteration:  # a new optimizer counts from 0
@@ -137,20 +135,31 @@ class Rewire(keras.callbacks.Callback):
             raise ValueError("Call `attach(model)` before `update()`.")
         return self._run(self.policy.update, progress, final=False)
 
+    def finish(self) -> list[dict[str, Any]]:
+        """Let the policy do what it does at the end of training; for custom loops.
+
+        Returns:
+            The new entries of `history`, marked "final".
+        """
+        return self._run(self.policy.finish, 1.0, final=True)
+
     def _run(self, decide: Any, progress: float, *, final: bool) -> list[dict[str, Any]]:
-        realign_junctions(self._junctions, self._optimizer)
+        junctions = self._active()
+        if not junctions:
+            return []
+        realign_junctions(junctions, self._optimizer)
         step = optimizer_state.iterations(self._optimizer)
-        keys = [(self._seed(j), j.number, step) for j in self._junctions]
+        # The number of updates tells those apart that run at one step.
+        keys = [(self._seed(j), j.number, step, j.kernel.state().updates) for j in junctions]
         views = [
-            KernelView(j.kernel, j.name, slots=self._slots(j), key=key)
-            for j, key in zip(self._junctions, keys, strict=True)
+            KernelView(j.kernel, j.name, slots=self._slots(j), key=key) for j, key in zip(junctions, keys, strict=True)
         ]
         changes: Sequence[Change | None] = decide(
             views,
             step=step,
             progress=progress,
             learning_rate=optimizer_state.learning_rate(self._optimizer),
-            rng=counter_rng.generator(keys[0][0], _POLICY_STREAM, step),
+            rng=counter_rng.generator(keys[0][0], _POLICY_STREAM, *keys[0][2:]),
         )
         who = type(self.policy).__name__
         if len(changes) != len(views):
@@ -159,10 +168,10 @@ class Rewire(keras.callbacks.Callback):
             )
         plans = [
             None if change is None else Plan(j.kernel, change, f"{who} on {j.name}")
-            for j, change in zip(self._junctions, changes, strict=True)
+            for j, change in zip(junctions, changes, strict=True)
         ]
         entries = []
-        for junction, plan, key in zip(self._junctions, plans, keys, strict=True):
+        for junction, plan, key in zip(junctions, plans, keys, strict=True):
             if plan is not None:
                 plan.apply(self._optimizer, key)
                 entries.append(self._entry(junction, plan, step, final))
@@ -190,12 +199,17 @@ class Rewire(keras.callbacks.Callback):
         }
 
     def _track(self, junction: Junction) -> Explored:
-        explored = self._explored.setdefault(junction.number, Explored(junction.kernel.shape))
-        explored.add(junction.kernel.connectivity)
-        return explored
+        if junction.number not in self._explored:
+            self._explored[junction.number] = Explored(junction.kernel.shape)
+        self._explored[junction.number].add(junction.kernel.connectivity)
+        return self._explored[junction.number]
+
+    def _active(self) -> list[Junction]:
+        """Return the kernels to rewire now: frozen ones only where they were named."""
+        return [j for j in self._junctions if self.layers is not None or j.kernel.values.trainable]
 
     def _seed(self, junction: Junction) -> int:
-        return junction.kernel.seed if self.seed is None else self.seed
+        return junction.kernel.seed if self.seed is None else int(self.seed)
 
     def _slots(self, junction: Junction) -> dict[str, Any]:
         count = len(junction.kernel)
@@ -219,7 +233,7 @@ class Rewire(keras.callbacks.Callback):
     # Callback hooks. `self.model` is touched first: with JAX that writes the trainer's state back to the variables.
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
-        """Attach to the model that `fit` trains."""
+        """Attach to the model that `fit` trains, if it is built already."""
         model = self.model
         steps = getattr(model, "steps_per_execution", 1)
         every = 1 if self.policy.when == "after_step" else self.every
@@ -229,44 +243,69 @@ class Rewire(keras.callbacks.Callback):
                 f"cannot be rewired every {every} steps. Use `every={steps}` or a multiple, or compile with "
                 "steps_per_execution=1."
             )
-        self.attach(model)
+        self._others = [c for c in running(self) if isinstance(c, Rewire) and c is not self]
+        self._junctions, self._checked = [], None
+        self._attach_when_built()
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Rewire, if updates go by epoch and the optimizer has stepped since the last one."""
-        _ = self.model
         self._epoch = epoch
-        if self.every == "epoch" and self.policy.when == "before_step" and self._stepped() > 0:
+        if (
+            self._attach_when_built()
+            and self.every == "epoch"
+            and self.policy.when == "before_step"
+            and self._stepped()
+        ):
             self._update_within(epoch / max(1, self._param("epochs")))
 
     def on_train_batch_begin(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         """Rewire, if updates go by steps and one is due."""
-        if self.every == "epoch" or self.policy.when == "after_step":
+        if self.every == "epoch" or self.policy.when == "after_step" or not self._attach_when_built():
             return
-        _ = self.model
         step = optimizer_state.iterations(self._optimizer)
+        before = step - 1 if self._checked is None else self._checked
+        self._checked = step
         # Crossing a multiple, not hitting it: the last execution of an epoch may be a shorter one.
-        if step // int(self.every) > (step - self._stepped()) // int(self.every):
+        if step // int(self.every) > before // int(self.every) and self._stepped():
             self._update_within(self._progress(batch))
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         """Rewire after the step, for policies that work so."""
+        if not self._junctions:
+            self._attach_when_built()
         if self.policy.when == "after_step":
             _ = self.model
             self._update_within(self._progress(batch + 1))
 
+    def _attach_when_built(self) -> bool:
+        """Attach to the model of this `fit`, once it is built: without an Input that is after the first step."""
+        model = self.model
+        if not self._junctions:
+            if not all(layer.built for layer in layers(model)):
+                return False
+            self.attach(model)
+            ours = {id(junction.kernel): junction.name for junction in self._junctions}
+            for other in self._others:
+                shared = [name for kernel, name in ours.items() if kernel in {id(j.kernel) for j in other._junctions}]
+                if shared:
+                    raise ValueError(
+                        f"Two Rewire callbacks of one fit would rewire {', '.join(shared)}: give each its own `layers`."
+                    )
+        return True
+
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
         """Let the policy finish (SET's final removal)."""
-        _ = self.model
-        if type(self.policy).finish is not Policy.finish:
-            self._run(self.policy.finish, 1.0, final=True)
+        if self._attach_when_built() and type(self.policy).finish is not Policy.finish:
+            self.finish()
 
     def _update_within(self, progress: float) -> None:
         if self.start <= progress <= self.stop:
             self.update(progress=progress)
 
-    def _stepped(self) -> int:
-        """Return the optimizer's steps since the last update."""
-        return optimizer_state.iterations(self._optimizer) - self._junctions[0].kernel.state().last_iteration
+    def _stepped(self) -> bool:
+        """Return whether the optimizer has stepped since the last update."""
+        last = max((j.kernel.state().last_iteration for j in self._active()), default=0)
+        return optimizer_state.iterations(self._optimizer) > last
 
     def _param(self, name: str) -> int:
         return int((self.params or {}).get(name) or 0)
@@ -277,5 +316,5 @@ class Rewire(keras.callbacks.Callback):
         return min(1.0, (self._epoch + within) / max(1, self._param("epochs")))
 
 
-def _spread(degrees: Any) -> tuple[int, float, int]:
-    return int(degrees.min()), float(degrees.mean()), int(degrees.max())
+def _spread(degrees: Any) -> list[float]:
+    return [int(degrees.min()), float(degrees.mean()), int(degrees.max())]  # a list, as JSON brings it back

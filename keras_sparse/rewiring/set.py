@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from numbers import Real
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .policy import Change, KernelView, Policy
+
+_ROUNDING = 1e-9  # 0.29 · 100 is 28.999… in binary
 
 
 class SET(Policy):
@@ -23,7 +27,8 @@ class SET(Policy):
     Args:
         zeta: ζ in [0, 1], 0.3 in the paper.
         final_removal: whether to remove once more, without regrowth, when training ends (the paper's last step;
-            its code does so for RBMs but not for MLPs). Default False.
+            its code does so for RBMs but not for MLPs). Callbacks listed later may restore an earlier network, as
+            EarlyStopping(restore_best_weights=True) does. Default False.
 
     Raises:
         ValueError: when `zeta` lies outside [0, 1].
@@ -34,9 +39,9 @@ class SET(Policy):
     """
 
     def __init__(self, zeta: float = 0.3, final_removal: bool = False) -> None:
-        if not (isinstance(zeta, int | float) and 0 <= zeta <= 1):
+        if isinstance(zeta, bool) or not (isinstance(zeta, Real) and 0 <= zeta <= 1):
             raise ValueError(f"`zeta` is the fraction of connections replaced, in [0, 1]; got {zeta!r}.")
-        self.zeta = zeta
+        self.zeta = float(zeta)
         self.final_removal = final_removal
 
     def update(self, kernels: Sequence[KernelView], **context: Any) -> list[Change | None]:
@@ -67,7 +72,7 @@ def survivors(values: NDArray[Any], zeta: float) -> NDArray[np.bool_]:
     magnitude = np.abs(values)
     for sign in (values >= 0, values < 0):
         places = np.flatnonzero(sign)
-        removed = int(zeta * len(places))
+        removed = math.floor(zeta * len(places) + _ROUNDING)
         keep[places[smallest(magnitude[places], removed)]] = False
     return keep
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import prod
+from numbers import Real
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -32,9 +33,9 @@ class ErdosRenyi:
     """
 
     def __init__(self, epsilon: float = 20.0) -> None:
-        if not (isinstance(epsilon, int | float) and 0 < epsilon < float("inf")):
+        if isinstance(epsilon, bool) or not (isinstance(epsilon, Real) and 0 < epsilon < float("inf")):
             raise ValueError(f"`epsilon` must be a positive, finite number; got {epsilon!r}.")
-        self.epsilon = epsilon
+        self.epsilon = float(epsilon)
 
     def density(self, dims: Sequence[int]) -> float:
         """Return the density of a kernel with dimensions `dims`; all but the last count as inputs."""
@@ -125,10 +126,10 @@ def allocate(shapes: Sequence[Sequence[int]], *, connections: int, rule: str = "
     sizes = [prod(dims) for dims in shapes]
     if not sizes:
         raise ValueError("`shapes` is empty: there is no junction to give connections to.")
-    if not len(sizes) <= connections <= sum(sizes):
+    if not isinstance(connections, int) or not len(sizes) <= connections <= sum(sizes):
         raise ValueError(
-            f"`connections` must lie between {len(sizes)} (one per junction) and {sum(sizes)} (all positions); "
-            f"got {connections}."
+            f"`connections` must be an integer between {len(sizes)} (one per junction) and {sum(sizes)} (all "
+            f"positions); got {connections}."
         )
     raw = _raw_densities(shapes, rule)
     wanted = _solve(raw, sizes, connections)

@@ -172,6 +172,14 @@ class TestDispatch:
         assert self.choose(shape=(10**5, 10**5), connections=10**6).path == "stock"
         assert self.choose(shape=(10**5, 10**5), connections=6 * 10**9).path == "dense"
 
+    def test_the_cap_counts_bytes(self):
+        shape = (4096, 4096)
+        assert self.choose(shape=shape, connections=10**6).path == "dense"
+        assert self.choose(shape=shape, connections=10**6, itemsize=8).path == "stock"
+        layer = ks.SparseDense(3000, density=0.1, capacity=8_000_000, dtype="float64")
+        layer.build((None, 3000))
+        assert layer.kernel.choice().path == "stock"  # 72 MB in float64, and a tenth full whatever the capacity
+
     def test_other_devices_and_backends(self):
         assert self.choose(device="gpu").path == "stock"
         assert self.choose(backend="jax").path == "generic"

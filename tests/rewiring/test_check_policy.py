@@ -80,15 +80,49 @@ def wrong_values(self, kernel, rng):
     return ks.Change(change.keep, change.inputs, change.outputs, values=np.zeros(len(change.inputs) + 1))
 
 
+def late(self, kernel, rng):
+    self.calls = getattr(self, "calls", 0) + 1
+    return Grow.one(self, kernel, rng) if self.calls < 20 else loses(self, kernel, rng)
+
+
+def takes_the_spare_room(self, kernel, rng):
+    keep = np.ones(len(kernel.connectivity), bool)
+    grown = min(1, kernel.capacity - len(keep))
+    return ks.Change(keep, *kernel.candidates(grown)[:2])
+
+
+def two_calls(self, kernel, rng):
+    keep = np.arange(len(kernel.connectivity)) % 4 != 3
+    count = int((~keep).sum())
+    first = kernel.candidates(count, keep=keep)[:2]
+    second = kernel.candidates(count, keep=keep)[:2]
+    assert count < 10 or kernel.connectivity.density == 1 or not np.array_equal(first, second)
+    return ks.Change(keep, *second)
+
+
+def test_two_draws_of_one_update_are_independent():
+    ks.testing.check_policy(variant(two_calls))
+
+
+def test_the_end_of_training_is_checked_too():
+    def finish(self, kernels, **context):
+        return [out_of_range(self, kernel, None) for kernel in kernels]
+
+    with pytest.raises(AssertionError, match="The end of training raised"):
+        ks.testing.check_policy(variant(Grow.one, finish=finish))
+
+
 @pytest.mark.parametrize(
     ("one", "message"),
     [
         (mutate, "read-only"),
         (unseeded, "Not reproducible"),
         (loses, "count is not kept"),
+        (late, "count is not kept"),
+        (takes_the_spare_room, "count is not kept"),
         (duplicates, "already is"),
         (out_of_range, "must lie in"),
-        (too_many, "exceed the capacity"),
+        (too_many, "count is not kept|exceed the capacity"),
         (rewrites, "changed their values"),
         (not_finite, "must be finite"),
         (wrong_keep, "`keep` must be bool"),

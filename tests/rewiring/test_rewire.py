@@ -1,3 +1,6 @@
+import gc
+import weakref
+
 import keras
 import numpy as np
 import pytest
@@ -164,6 +167,16 @@ class TestWhen:
         network().fit(*problem, batch_size=32, epochs=2, verbose=0, callbacks=[rewire])
         assert self.steps(rewire) == [4, 8]
 
+    def test_steps_count_from_the_optimizers_zero(self, problem):
+        model = network()
+        model.fit(*problem, batch_size=32, epochs=1, verbose=0)  # 5 steps without rewiring
+        rewire = ks.Rewire(ks.SET(0.3), every=4)
+        model.fit(*problem, batch_size=32, epochs=2, verbose=0, callbacks=[rewire])
+        assert self.steps(rewire) == [8, 12]
+        late = ks.Rewire(ks.SET(0.3), every=4, start=0.5)
+        network().fit(*problem, batch_size=16, epochs=2, verbose=0, callbacks=[late])  # 20 steps
+        assert self.steps(late) == [12, 16]
+
     def test_every_single_step(self, problem):
         rewire = ks.Rewire(ks.SET(0.3), every=1)
         network().fit(*problem, batch_size=32, epochs=1, verbose=0, callbacks=[rewire])
@@ -236,6 +249,9 @@ class TestArguments:
             ({"policy": "SET"}, "ks.Policy"),
             ({"policy": ks.SET(), "every": "step"}, "positive number of optimizer steps"),
             ({"policy": ks.SET(), "every": 0}, "positive number of optimizer steps"),
+            ({"policy": ks.SET(), "layers": "hidden"}, "list of layers"),
+            ({"policy": ks.SET(), "layers": []}, "list of layers"),
+            ({"policy": ks.SET(), "seed": "a"}, "`seed` must be an integer"),
             ({"policy": ks.SET(), "start": 0.8, "stop": 0.2}, "0 <= start <= stop <= 1"),
         ],
     )
@@ -261,6 +277,80 @@ class TestArguments:
         policy = type("Gradient", (ks.SET,), {"needs_gradient": True})()
         with pytest.raises(ValueError, match="grows by gradient"):
             ks.Rewire(policy)
+
+
+def copy_of(layer):
+    return type(layer).from_config(layer.get_config())
+
+
+class TestModels:
+    @pytest.mark.parametrize("every", ["epoch", 5])
+    def test_a_model_without_input_is_attached_once_it_is_built(self, problem, every):
+        lazy = keras.Sequential([ks.SparseDense(16, density=0.3, seed=1), ks.SparseDense(3, density=0.6, seed=2)])
+        ready = keras.Sequential([keras.Input((12,)), *map(copy_of, lazy.layers)])
+        rewires = [ks.Rewire(ks.SET(0.3), every=every) for _ in range(2)]
+        for model, rewire in zip((lazy, ready), rewires):
+            model.compile("adam", LOSS)
+            model.fit(*problem, batch_size=32, epochs=4, verbose=0, shuffle=False, callbacks=[rewire])
+        assert [h["step"] for h in rewires[0].history] == [5, 5, 10, 10, 15, 15]
+        assert rewires[0].history[0]["explored"] == rewires[1].history[0]["explored"]
+        for a, b in zip(lazy.weights, ready.weights):
+            assert np.array_equal(a, b)
+
+    def test_models_are_forgotten(self, problem):
+        references = []
+        for _ in range(3):
+            model = network()
+            model.fit(*problem, epochs=2, verbose=0, callbacks=[ks.Rewire(ks.SET(0.3))])
+            references.append(weakref.ref(model))
+            del model
+        keras.utils.clear_session()
+        gc.collect()
+        assert [reference() for reference in references] == [None] * 3
+
+    def test_frozen_layers_are_left_alone_unless_named(self, problem):
+        model = network()
+        model.get_layer("hidden").trainable = False
+        model.compile("adam", LOSS)
+        rewire = ks.Rewire(ks.SET(0.3))
+        model.fit(*problem, epochs=3, verbose=0, callbacks=[rewire])
+        assert {h["layer"] for h in rewire.history} == {"out"}
+        named = ks.Rewire(ks.SET(0.3), layers=["hidden"])
+        model.fit(*problem, epochs=2, verbose=0, callbacks=[named])
+        assert {h["layer"] for h in named.history} == {"hidden"}
+
+    def test_several_callbacks_each_on_its_own_layers(self, problem):
+        first, second = ks.Rewire(ks.SET(0.3), layers=["hidden"], every=4), ks.Rewire(ks.SET(0.3), layers=["out"])
+        network().fit(*problem, batch_size=32, epochs=3, verbose=0, callbacks=[first, second])
+        assert [h["step"] for h in first.history] == [4, 8, 12]
+        assert [h["step"] for h in second.history] == [5, 10]
+        with pytest.raises(ValueError, match="would rewire out: give each its own"):
+            network().fit(*problem, verbose=0, callbacks=[ks.Rewire(ks.SET()), second])
+
+    def test_all_connections_removed_and_trained_on(self, problem):
+        for path in ("stock", "dense", "generic"):
+            layer = ks.SparseDense(3, density=0.5, compute=path)
+            model = keras.Sequential([keras.Input((12,)), layer])
+            model.compile("adam", LOSS)
+            rewire = ks.Rewire(ks.SET(1.0, final_removal=True))
+            model.fit(*problem, epochs=2, verbose=0, callbacks=[rewire])
+            assert len(layer.kernel) == 0
+            model.fit(*problem, epochs=2, verbose=0)
+            assert np.allclose(model.predict(problem[0], verbose=0), layer.bias)
+
+
+def test_updates_at_one_step_draw_different_numbers():
+    layer = ks.SparseDense(500, density=0.01, seed=3)
+    layer.build((None, 500))
+    model = keras.Sequential([keras.Input((500,)), layer])
+    rewire = ks.Rewire(ks.SET(1.0)).attach(model)
+    seen = [layer.kernel.connectivity.keys]
+    for _ in range(3):
+        rewire.update()
+        seen.append(layer.kernel.connectivity.keys)
+    for i, a in enumerate(seen):
+        for b in seen[:i]:
+            assert len(np.intersect1d(a, b)) < 0.05 * len(a)  # one per cent by chance
 
 
 def test_a_broken_policy_leaves_every_kernel_as_it_was(problem):
@@ -377,6 +467,7 @@ class TestTogetherWithCallbacks:
         assert not any(np.any(s.variable.numpy()) for s in optimizer_state.slots(model.optimizer, kernel.values))
         assert "start anew" in caplog.text
         assert ks.realign(model) == []
+        assert set(ks.realign(model, force=True)) == {"hidden", "out"}
 
     def test_the_next_fit_realigns_by_itself(self, problem):
         model = network()

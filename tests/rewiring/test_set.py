@@ -1,3 +1,5 @@
+import math
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -27,6 +29,10 @@ def test_each_sign_is_counted_for_itself_and_rounded_down():
     assert (~keep[7:]).sum() == 0  # floor(0.9)
 
 
+def test_the_floor_is_that_of_the_decimal_number():
+    assert (~survivors(np.arange(1.0, 101.0), 0.29)).sum() == 29  # 0.29 * 100 is 28.999999999999996 in binary
+
+
 def test_zeros_count_as_positive_and_ties_go_by_storage_order():
     values = np.array([0.0, 1.0, 0.0, -1.0, 0.0, -0.0])
     assert np.flatnonzero(~survivors(values, 0.4)).tolist() == [0, 2]  # floor(.4 * 5) = 2 of the zeros
@@ -38,7 +44,7 @@ def test_counts_and_order(values, zeta):
     keep = survivors(values, zeta)
     for sign in (values >= 0, values < 0):
         removed, kept = np.abs(values[sign & ~keep]), np.abs(values[sign & keep])
-        assert len(removed) == int(zeta * sign.sum())
+        assert len(removed) == math.floor(zeta * sign.sum() + 1e-9)
         assert len(removed) == 0 or len(kept) == 0 or removed.max() <= kept.min()
 
 
