@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -37,6 +38,24 @@ def quiet_tensorflow() -> None:
         os.close(nowhere)
 
 
+_interrupted = False
+
+
+def check_interrupt() -> None:
+    """Raise KeyboardInterrupt if Ctrl-C was pressed and the exception got lost.
+
+    Python only prints an exception raised inside a destructor, and between trials thousands of them run.
+    """
+    if _interrupted:
+        raise KeyboardInterrupt
+
+
+def _interrupt(*_: object) -> None:
+    global _interrupted
+    _interrupted = True
+    raise KeyboardInterrupt
+
+
 @contextmanager
 def reported(interrupted: str = "Interrupted.") -> Iterator[None]:
     """Turn what can go wrong inside into a `Failure`; anything else is a bug and keeps its traceback.
@@ -44,6 +63,11 @@ def reported(interrupted: str = "Interrupted.") -> Iterator[None]:
     Args:
         interrupted: what to say on Ctrl-C.
     """
+    global _interrupted
+    _interrupted = False
+    ours = signal.getsignal(signal.SIGINT) is signal.default_int_handler  # not where SIGINT is ignored
+    if ours:
+        signal.signal(signal.SIGINT, _interrupt)
     try:
         yield
     except KeyboardInterrupt:
@@ -57,3 +81,6 @@ def reported(interrupted: str = "Interrupted.") -> Iterator[None]:
         if code is None and not isinstance(error, ValueError | OSError):
             raise
         raise (WrongUsage if code == 2 else Failure)(str(error)) from error
+    finally:
+        if ours:
+            signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -9,6 +9,7 @@ from typing import Any, Self
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from .failures import check_interrupt
 from .output import number
 
 
@@ -35,6 +36,7 @@ class SearchProgress:
 
     def __call__(self, event: Any) -> None:
         """Show one event."""
+        check_interrupt()
         left = _left(event.remaining_s)
         self._bar.update(self._trials, total=event.total, completed=event.done, note=f"{left}{_best(event.best)}")
         if event.event == "trial":

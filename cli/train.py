@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from .failures import quiet_tensorflow, reported
+from .failures import check_interrupt, quiet_tensorflow, reported
 from .options import data_options, output_format
 from .output import print_json, print_network
 
@@ -70,7 +70,10 @@ def train(
 
         dataset = load(data, target=target, data_dir=data_dir, seed=seed, task=task)
         rule = density if density is not None else ks.ErdosRenyi(20.0 if epsilon is None else epsilon)
-        result = train_network(
-            dataset, density=rule, seed=seed, on_epoch=lambda text: click.echo(text, err=True), **settings
-        )
+        result = train_network(dataset, density=rule, seed=seed, on_epoch=_tell, **settings)
         print_json(result) if style == "json" else print_network(result, "Network")
+
+
+def _tell(text: str) -> None:
+    check_interrupt()
+    click.echo(text, err=True)

@@ -93,7 +93,7 @@ class MLPSpace:
         Two rules. Units need something to look at: the first junction's range is widened upwards until a hidden unit
         may have 4 inputs on average, and its lower end is at least one input (16 features: 0.0625–0.25). Epochs of
         large data should not have many more steps than those of small data: with b the power of two nearest to
-        n_train / 375 within [16, 256], the batch sizes are b, 2b and 4b (1,100 examples: 16–64; 48,000: 128–512).
+        n_train / 750 within [16, 256], the batch sizes are b, 2b and 4b (up to 12,000 examples: 16–64; 48,000: 64–256).
 
         Args:
             n_in: Number of features, ≥ 1.
@@ -101,7 +101,7 @@ class MLPSpace:
             **changes: Fields to set otherwise.
         """
         low, high = cls.input_density
-        base = 2 ** round(math.log2(min(max(n_train / 375, 16), 256)))
+        base = 2 ** round(math.log2(min(max(n_train / 750, 16), 256)))
         rules = {
             "input_density": (min(max(low, 1 / n_in), 1.0), min(max(high, 4 / n_in), 1.0)),
             "batch_sizes": (base, 2 * base, 4 * base),

@@ -74,7 +74,7 @@ def test_the_default_space_holds_sparse_networks_only():
 
 @pytest.mark.parametrize(
     ("n_train", "batches"),
-    [(100, (16, 32, 64)), (1150, (16, 32, 64)), (48_000, (128, 256, 512)), (10**7, (256, 512, 1024))],
+    [(100, (16, 32, 64)), (1150, (16, 32, 64)), (48_000, (64, 128, 256)), (10**7, (256, 512, 1024))],
 )
 def test_large_data_get_large_batches(n_train, batches):
     assert MLPSpace.for_data(64, n_train).batch_sizes == batches
