@@ -12,6 +12,8 @@ from .objective import reference_size
 
 Range = tuple[float, float]
 
+_START = 2
+"""Thirds of a range at which a search starts: a rather wide network, with not too few connections, that learns."""
 _WIDTHS = (32, 48, 64, 96, 128, 192, 256, 384, 512)
 
 
@@ -125,10 +127,10 @@ class MLPSpace:
         _log_range(hp, "density_output", self.output_density)
         _log_range(hp, "zeta", self.zeta)
         _log_range(hp, "learning_rate", self.learning_rate)
-        hp.Choice("batch_size", list(self.batch_sizes), default=_middle(self.batch_sizes))
+        hp.Choice("batch_size", list(self.batch_sizes), default=self.batch_sizes[len(self.batch_sizes) // 2])
 
     def _declare_layer(self, hp: Any, layer: int) -> None:
-        hp.Choice(f"units_{layer}", list(self.units), default=_middle(self.units))
+        hp.Choice(f"units_{layer}", list(self.units), default=self.units[_START * len(self.units) // 3])
         _log_range(hp, f"density_{layer}", self.input_density if layer == 1 else self.hidden_density)
 
     def junctions(self, values: Mapping[str, Any], n_out: int) -> list[Junction]:
@@ -183,9 +185,5 @@ def _log_range(hp: Any, name: str, bounds: Range) -> None:
     if low == high:
         hp.Fixed(name, float(low))
     else:
-        middle = min(max(float(f"{math.sqrt(low * high):.2g}"), low), high)
-        hp.Float(name, low, high, sampling="log", default=middle)
-
-
-def _middle(options: tuple[int, ...]) -> int:
-    return options[len(options) // 2]
+        start = low * (high / low) ** (_START / 3)
+        hp.Float(name, low, high, sampling="log", default=min(max(float(f"{start:.2g}"), low), high))
