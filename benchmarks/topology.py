@@ -1,6 +1,6 @@
 """Time drawing and rewiring a hypersparse junction: 1,000,000 x 1,000,000 with ten million connections.
 
-    python benchmarks/topology.py [--units 1000000] [--connections 10000000]
+python benchmarks/topology.py [--units 1000000] [--connections 10000000]
 """
 
 import argparse
