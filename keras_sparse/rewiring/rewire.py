@@ -70,7 +70,7 @@ class Rewire(keras.callbacks.Callback):
             raise ValueError(f"`policy` must be a ks.Policy such as ks.SET(); got {policy!r}.")
         if policy.needs_gradient:
             raise ValueError(f"{type(policy).__name__} grows by gradient, which this version cannot do yet.")
-        if every != "epoch" and (isinstance(every, bool) or not isinstance(every, Integral) or every < 1):
+        if every != "epoch" and (isinstance(every, bool) or not isinstance(every, Integral) or int(every) < 1):
             raise ValueError(f'`every` must be "epoch" or a positive number of optimizer steps; got {every!r}.')
         if isinstance(layers, str) or (layers is not None and not list(layers)):
             raise ValueError(f"`layers` must be a list of layers or of their names; got {layers!r}.")
