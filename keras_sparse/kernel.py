@@ -39,7 +39,7 @@ class SparseKernel:
         initializer: Keras initializer, see `initializers.draw`.
         regularizer: Keras regularizer; sees the values, [capacity].
         constraint: Keras constraint, see `constraints`.
-        compute: "auto", "stock", "dense" or "generic".
+        compute: "auto", "native", "stock", "dense" or "generic".
         name: name of the values variable and prefix of the others.
 
     Raises:
@@ -160,15 +160,18 @@ class SparseKernel:
         """Return the kernel's bookkeeping: seed, updates done, iteration of the last one, fingerprint."""
         return self._storage.state()
 
-    def choice(self) -> dispatch.Choice:
-        """Return the compute path products take here, and why."""
+    def choice(self, *, portable: bool = False) -> dispatch.Choice:
+        """Return the compute path products take here, or with `portable` in an exported model, and why."""
+        device = _device()
         return dispatch.choose(
             self.compute,
             backend=keras.backend.backend(),
-            device=_device(),
+            device=device,
             shape=self._shape,
             connections=self._storage.written,
-            itemsize=exporting.itemsize(self._layer.compute_dtype),
+            dtype=self._layer.compute_dtype,
+            native=paths.native_instruction_set() if device == "cpu" else None,
+            portable=portable,
         )
 
     def to_dense(self) -> NDArray[Any]:
@@ -185,20 +188,22 @@ class SparseKernel:
         Differentiable in `x` and in the values.
         """
         size_in, size_out = (self._shape[1], self._shape[0]) if transpose else self._shape
-        values = paths.value(self.values)
-        x = ops.cast(x, values.dtype)
+        x = ops.cast(x, self._layer.compute_dtype)
         flat = x if len(x.shape) == 2 else ops.reshape(x, [-1, size_in])
-        choice = self.choice()
+        exported = keras.backend.backend() == "tensorflow" and exporting.exporting()
+        choice = self.choice(portable=exported)
         path = paths.get(choice.path)
-        if keras.backend.backend() == "tensorflow" and exporting.exporting():
-            index = self._storage.exported_index(choice.path, path.index)
+        # The native kernels take float32 values whatever the activations are.
+        values = ops.cast(paths.value(self.values), "float32" if choice.path == "native" else x.dtype)
+        if exported:
+            index = self._storage.exported_index(choice.path, cast(paths.DecodedPath, path).index)
             operand = path.prepare(values[: len(self)], index, self._shape)
             y = path.multiply(flat, operand, self._shape, transpose=transpose)
         else:
             recorder = recording.current()
             y = product.matmul(
                 path,
-                self._operands(path),
+                path.operands(*self._storage.index_tensors(), self.layout),
                 flat,
                 values,
                 self._shape,
@@ -215,7 +220,7 @@ class SparseKernel:
             y: [..., n_out], with the same leading dimensions.
         """
         path = paths.get(self.choice().path)
-        operands = self._operands(path)
+        operands = path.operands(*self._storage.index_tensors(), self.layout)
         x = ops.reshape(ops.convert_to_tensor(x), [-1, self._shape[0]])
         y = ops.cast(ops.reshape(ops.convert_to_tensor(y), [-1, self._shape[1]]), x.dtype)
         return operands.unfit(path.outer(x, y, operands.index, self._shape))
@@ -293,9 +298,6 @@ class SparseKernel:
 
     def _fresh(self, part: Connectivity, whole: Connectivity, rng: np.random.Generator) -> NDArray[Any]:
         return initializers.draw(self._initializer, part.inputs, part.outputs, whole.in_degrees, whole.out_degrees, rng)
-
-    def _operands(self, path: paths.Path) -> paths.Operands:
-        return decoding.operands(path, *self._storage.index_tensors(), self.layout)
 
     def padded_positions(self) -> tuple[Tensor, Tensor, Tensor]:
         """Return (inputs, outputs, live) as tensors [capacity]; the tail lies at (n_in, n_out) and is not live."""

@@ -87,6 +87,7 @@ class KernelStorage:
             shape=(layout.capacity,),
             initializer=_constant(_padded(values, layout.capacity)),
             regularizer=regularizer,
+            autocast=False,  # each compute path casts to what it wants
             name=name,
         )
         arrays = {

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import keras
 from keras import ops
 
 from ..topology.layout import Layout
-from .paths import Operands, Path, Tensor
+from .paths import Operands, Tensor
 
 # TensorFlow places no int32 variable on a GPU; JAX holds no 64-bit integers by default.
 WORD_BITS = 32 if keras.backend.backend() == "jax" else 64
 WORD_DTYPE = f"int{WORD_BITS}"
 
 
-def operands(path: Path, ids: Tensor, rows: Tensor, layout: Layout) -> Operands:
-    """Return the connections stored in `ids` and `rows` as `path` wants them; memory is O(capacity)."""
+def operands(form: Callable[..., Tensor], ids: Tensor, rows: Tensor, layout: Layout) -> Operands:
+    """Return the connections stored in `ids` and `rows` as `form(inputs, outputs, shape)` puts them."""
     inputs, outputs = positions(ids, rows, layout)
-    index = path.index(inputs, outputs, layout.shape)
+    index = form(inputs, outputs, layout.shape)
     capacity = layout.capacity
     if keras.backend.backend() != "tensorflow":
         return Operands(index, lambda values: values, lambda gradient: gradient)

@@ -10,7 +10,16 @@ from typing import Any
 
 import tensorflow as tf
 
+from ..topology.layout import Layout
+from . import decoding
+from .paths import Operands
+
 Tensor = Any
+
+
+def operands(ids: Tensor, rows: Tensor, layout: Layout) -> Operands:
+    """Return the decoded connections."""
+    return decoding.operands(index, ids, rows, layout)
 
 
 def index(inputs: Tensor, outputs: Tensor, shape: tuple[int, int]) -> Tensor:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from .exporting import itemsize
+
 DENSE_BYTES = 64 * 2**20  # invariant: no dense matrix above this, unless the kernel is at least half full
-PATHS = ("auto", "stock", "dense", "generic")
+PATHS = ("auto", "native", "stock", "dense", "generic")
+NATIVE_DTYPES = ("float32", "bfloat16", "float16")
 
 # Measured on CPUs (benchmarks/RESULTS.md): below this density tf.sparse beats building the matrix, by positions.
 _STOCK_BELOW = ((2**16, 0.0), (2**20, 0.015), (2**63, 0.04))
@@ -26,26 +29,35 @@ def dense_allowed(shape: tuple[int, int], connections: int, itemsize: int = 4) -
 
 
 def check_requested(requested: str) -> str:
-    """Return `requested` if it names a path of this version, else raise ValueError."""
-    if requested == "native":
-        raise ValueError('compute="native" is not part of this version; use compute="auto".')
+    """Return `requested` if it names a path, else raise ValueError."""
     if requested not in PATHS:
         raise ValueError(f"`compute` must be one of {', '.join(map(repr, PATHS))}; got {requested!r}.")
     return requested
 
 
 def choose(
-    requested: str, *, backend: str, device: str, shape: tuple[int, int], connections: int, itemsize: int = 4
+    requested: str,
+    *,
+    backend: str,
+    device: str,
+    shape: tuple[int, int],
+    connections: int,
+    dtype: str = "float32",
+    native: str | None = None,
+    portable: bool = False,
 ) -> Choice:
     """Return the path of a kernel.
 
     Args:
-        requested: the layer's `compute` argument, "auto" or the name of a path.
+        requested: the layer's `compute` argument, "auto" or the name of a path. "native" gives way, like "auto", where
+            the native kernels cannot run, so that a model trains on any machine.
         backend: the Keras backend, "tensorflow", "jax" or "torch".
         device: "cpu" or "gpu".
         shape: (n_in, n_out).
         connections: number of connections.
-        itemsize: bytes of a weight in the product.
+        dtype: of the activations.
+        native: instruction set of the native kernels; None where they are not installed.
+        portable: whether the graph must run where Keras Sparse is not installed.
 
     Raises:
         ValueError: when the requested path cannot run here.
@@ -54,25 +66,45 @@ def choose(
     n_in, n_out = shape
     density = connections / (n_in * n_out)
     if backend != "tensorflow":
-        if requested in ("stock", "dense"):
+        if requested in ("native", "stock", "dense"):
             raise ValueError(
                 f'compute="{requested}" needs the TensorFlow backend, not {backend}; use compute="auto" or "generic".'
             )
         return Choice("generic", f"the {backend} backend has the generic path only")
-    if requested == "dense" and not dense_allowed(shape, connections, itemsize):
+    if requested == "dense" and not dense_allowed(shape, connections, itemsize(dtype)):
         raise ValueError(
-            f'compute="dense" would build a {n_in} x {n_out} matrix of {n_in * n_out * itemsize / 2**20:,.0f} MiB for '
-            f"a kernel of density {density:.3g}; it is allowed up to {DENSE_BYTES // 2**20} MiB or from density 0.5. "
-            'Use compute="auto" or "stock".'
+            f'compute="dense" would build a {n_in} x {n_out} matrix of {n_in * n_out * itemsize(dtype) / 2**20:,.0f} '
+            f"MiB for a kernel of density {density:.3g}; it is allowed up to {DENSE_BYTES // 2**20} MiB or from density "
+            '0.5. Use compute="auto", "native" or "stock".'
         )
-    if requested != "auto":
+    if requested not in ("auto", "native"):
         return Choice(requested, "asked for")
-    if not dense_allowed(shape, connections, itemsize):
+    obstacle = _native_obstacle(device, dtype, native, portable)
+    if obstacle is None:
+        return Choice("native", f"{'asked for' if requested == 'native' else 'own kernels'}, {native}")
+    choice = _without_native(device, shape, connections, dtype)
+    return Choice(choice.path, f"{choice.reason} ({obstacle})")
+
+
+def _native_obstacle(device: str, dtype: str, native: str | None, portable: bool) -> str | None:
+    if portable:
+        return "exported models use stock ops"
+    if device != "cpu":
+        return "the native kernels are for CPUs"
+    if dtype not in NATIVE_DTYPES:
+        return f"the native kernels do not compute in {dtype}"
+    return "the native kernels are not installed" if native is None else None
+
+
+def _without_native(device: str, shape: tuple[int, int], connections: int, dtype: str) -> Choice:
+    positions = shape[0] * shape[1]
+    if not dense_allowed(shape, connections, itemsize(dtype)):
         return Choice("stock", f"a dense matrix would exceed {DENSE_BYTES // 2**20} MiB")
     if device == "gpu":
         # Not measured on a GPU yet: the path that needs the least memory.
         return Choice("stock", "tf.sparse on GPUs")
-    limit = next(below for positions, below in _STOCK_BELOW if n_in * n_out <= positions)
+    density = connections / positions
+    limit = next(below for most, below in _STOCK_BELOW if positions <= most)
     if density < limit:
         return Choice("stock", f"density {density:.3g} is below {limit:g}, where tf.sparse wins on CPUs")
     return Choice("dense", f"density {density:.3g} is too high for tf.sparse on CPUs, and the matrix is small")

@@ -8,14 +8,33 @@ from typing import Any, NamedTuple, Protocol, cast
 
 import keras
 
+from ..topology.layout import Layout
+
 Tensor = Any
 
 
-class Path(Protocol):
-    """A compute path: a module with these functions. `x` and `y` are two-dimensional, samples first."""
+class Operands(NamedTuple):
+    """A kernel at the moment of a product.
 
-    def index(self, inputs: Tensor, outputs: Tensor, shape: tuple[int, int]) -> Tensor:
-        """Return the positions of K connections in the form this path multiplies with."""
+    Attributes:
+        index: its connections, in the form of the path.
+        fit: takes an array [capacity] to what the path multiplies with (the first K, or all where sizes are static).
+        unfit: takes a gradient back to [capacity]; the tail is zero.
+    """
+
+    index: Tensor
+    fit: Callable[[Tensor], Tensor]
+    unfit: Callable[[Tensor], Tensor]
+
+
+class Path(Protocol):
+    """A compute path: a module with these functions. `x` and `y` are two-dimensional, samples first.
+
+    A path whose `multiply` has a gradient of its own, in bounded memory, says so by `DIFFERENTIABLE = True`.
+    """
+
+    def operands(self, ids: Tensor, rows: Tensor, layout: Layout) -> Operands:
+        """Return the connections stored in `ids` and `rows` as this path wants them; memory is O(capacity)."""
         ...
 
     def prepare(self, values: Tensor, index: Tensor, shape: tuple[int, int]) -> Any:
@@ -31,18 +50,12 @@ class Path(Protocol):
         ...
 
 
-class Operands(NamedTuple):
-    """A kernel at the moment of a product.
+class DecodedPath(Path, Protocol):
+    """A path that multiplies with the positions of the connections, as exported models must."""
 
-    Attributes:
-        index: positions of its connections, in the form of the path.
-        fit: takes an array [capacity] to what the path multiplies with (the first K, or all where sizes are static).
-        unfit: takes a gradient back to [capacity]; the tail is zero.
-    """
-
-    index: Tensor
-    fit: Callable[[Tensor], Tensor]
-    unfit: Callable[[Tensor], Tensor]
+    def index(self, inputs: Tensor, outputs: Tensor, shape: tuple[int, int]) -> Tensor:
+        """Return the positions of K connections in the form this path multiplies with."""
+        ...
 
 
 def get(name: str) -> Path:
@@ -55,6 +68,15 @@ def tensorflow_device() -> str:
     import tensorflow as tf
 
     return "gpu" if tf.config.list_logical_devices("GPU") else "cpu"
+
+
+def native_instruction_set() -> str | None:
+    """Return the instruction set of the native kernels, or None where they cannot be used."""
+    if keras.backend.backend() != "tensorflow":
+        return None
+    from . import native
+
+    return native.instruction_set()
 
 
 def value(variable: keras.Variable) -> Tensor:

@@ -29,13 +29,16 @@ def matmul(
 
     Args:
         path: the compute path.
-        operands: the connections, from `decoding.operands`.
+        operands: the connections, from `path.operands`.
         x: activations, [batch, n_in] ([batch, n_out] with `transpose`).
         values: weights of the connections, [capacity].
         shape: (n_in, n_out).
         transpose: multiply with the transposed kernel.
         on_backward: called with (inputs, gradient of outputs), both in the orientation of `shape`.
     """
+
+    if on_backward is None and getattr(path, "DIFFERENTIABLE", False):
+        return path.multiply(x, path.prepare(values, operands.index, shape), shape, transpose=transpose)
 
     @ops.custom_gradient
     def product(x: Tensor, values: Tensor) -> tuple[Tensor, Callable[..., tuple[Tensor, Tensor]]]:

@@ -7,6 +7,8 @@ from typing import Any
 import tensorflow as tf
 
 from ..topology.layout import Layout
+from . import decoding
+from .paths import Operands
 
 Tensor = Any
 _BLOCK_ELEMENTS = 2**20  # of each gathered block in `outer`: 4 MiB of float32
@@ -25,6 +27,11 @@ def positions(ids: Tensor, rows: Tensor, layout: Layout) -> tuple[Tensor, Tensor
         return row, local
     block = row // n_in
     return row - block * n_in, block * layout.block + local
+
+
+def operands(ids: Tensor, rows: Tensor, layout: Layout) -> Operands:
+    """Return the decoded connections."""
+    return decoding.operands(index, ids, rows, layout)
 
 
 def index(inputs: Tensor, outputs: Tensor, shape: tuple[int, int]) -> Tensor:

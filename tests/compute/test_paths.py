@@ -15,7 +15,7 @@ import keras_sparse as ks
 from keras_sparse.compute import dispatch
 from keras_sparse.compute.recording import recording
 
-PATHS = ("stock", "dense", "generic")
+PATHS = ("native", "stock", "dense", "generic")
 
 
 def built(n_in, n_out, density, path, seed=0, capacity=None, **kwargs):
@@ -175,7 +175,7 @@ class TestDispatch:
     def test_the_cap_counts_bytes(self):
         shape = (4096, 4096)
         assert self.choose(shape=shape, connections=10**6).path == "dense"
-        assert self.choose(shape=shape, connections=10**6, itemsize=8).path == "stock"
+        assert self.choose(shape=shape, connections=10**6, dtype="float64").path == "stock"
         layer = ks.SparseDense(3000, density=0.1, capacity=8_000_000, dtype="float64")
         layer.build((None, 3000))
         assert layer.kernel.choice().path == "stock"  # 72 MB in float64, and a tenth full whatever the capacity
@@ -183,6 +183,20 @@ class TestDispatch:
     def test_other_devices_and_backends(self):
         assert self.choose(device="gpu").path == "stock"
         assert self.choose(backend="jax").path == "generic"
+
+    def test_native_kernels_are_chosen_where_they_can_run(self):
+        assert self.choose(native="avx2") == dispatch.Choice("native", "own kernels, avx2")
+        assert self.choose(native="avx2", requested="native").path == "native"
+        for change, reason in [
+            ({"native": None}, "not installed"),
+            ({"device": "gpu"}, "for CPUs"),
+            ({"dtype": "float64"}, "do not compute in float64"),
+            ({"portable": True}, "exported models use stock ops"),
+        ]:
+            for requested in ("auto", "native"):
+                choice = self.choose(**{"native": "avx2", "requested": requested, **change})
+                assert choice.path in ("stock", "dense")
+                assert reason in choice.reason
 
     def test_every_choice_has_a_reason(self):
         assert "too high for tf.sparse" in self.choose().reason
@@ -193,7 +207,7 @@ class TestDispatch:
         [
             ({"requested": "dense", "shape": (10**5, 10**5)}, "allowed up to 64 MiB"),
             ({"requested": "fast"}, "must be one of 'auto'"),
-            ({"requested": "native"}, "not part of this version"),
+            ({"requested": "native", "backend": "jax"}, "needs the TensorFlow backend"),
             ({"requested": "stock", "backend": "jax"}, "needs the TensorFlow backend"),
         ],
     )

@@ -1,0 +1,58 @@
+// The inner loops, compiled once per instruction set and chosen at run time.
+//
+// Activations come as panels, [feature][T]: T samples of a feature lie together, so that a connection is one
+// multiply-add over T neighbours. A batch is cut into tiles of 64, 32, 16 or 8 samples (`tile_sizes`).
+#pragma once
+
+#include <cstdint>
+
+#include "junction.h"
+
+namespace keras_sparse {
+
+// Number of tile sizes, largest first; tile `size` holds 64 >> size samples.
+constexpr int kTileSizes = 4;
+constexpr int kLargestTile = 64;
+constexpr int tile_samples(int size) { return kLargestTile >> size; }
+
+// Row-major activations, [batch, features], of one tile: `samples` rows starting at `data`.
+struct Rows {
+  void* data;
+  int64_t stride;  // features per row
+  int64_t samples;
+};
+
+struct Kernels {
+  const char* name;
+  int widest;  // index of the largest tile that fits the registers
+
+  // panel[f - from][T] = x[s][f], zero beyond `samples`.
+  void (*pack[kTileSizes][3])(const Rows& x, int64_t from, int64_t to, float* panel);
+  // y[s][from + f] = panel[f][T]
+  void (*unpack[kTileSizes][3])(const float* panel, int64_t from, int64_t to, const Rows& y);
+
+  // sums[id][T] += value · x[input][T] over the connections of block b whose id is below `limit`, from `cursor` on:
+  // cursor[input] is the place of the next connection of that input's row and is moved on.
+  void (*scatter[kTileSizes][2])(const Junction&, int64_t b, int64_t limit, int64_t* cursor, const float* x,
+                                 float* sums);
+  // The same over whole rows, without a cursor.
+  void (*scatter_all[kTileSizes][2])(const Junction&, int64_t b, const float* x, float* sums);
+  // For the inputs [from, to) of block b: dx[input - from][T] += Σ value · dy[id][T] and
+  // dw[connection] (+)= Σ_T x[input] · dy[id]. Either may be absent (null). `first` sets dw instead of adding.
+  void (*gather[kTileSizes][2])(const Junction&, int64_t b, int64_t from, int64_t to, const float* x, const float* dy,
+                                float* dx, float* dw, bool first);
+
+  // One sample, features in order. y[id] += value · x[input] for inputs [from, to) of block b.
+  void (*scatter_one[2])(const Junction&, int64_t b, int64_t from, int64_t to, const float* x, float* y);
+  void (*gather_one[2])(const Junction&, int64_t b, int64_t from, int64_t to, const float* x, const float* dy,
+                        float* dx, float* dw);
+  // The largest of ids[from, to); -1 if there are none.
+  int64_t (*largest_id[2])(const void* ids, int64_t from, int64_t to);
+};
+
+// The best set this processor has, or the one called `name`; null if it is unknown or cannot run here.
+const Kernels* find_kernels(const char* name);
+// Name of the set at `place` in the list of those that can run here, best first; null past the end.
+const char* available_kernels(int place);
+
+}  // namespace keras_sparse

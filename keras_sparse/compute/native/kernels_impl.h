@@ -1,0 +1,242 @@
+// The inner loops of `kernels.h` over the vector types of one instruction set.
+//
+// Included by kernels_*.cpp, each of which compiles it for its own instruction set. Everything is in an anonymous
+// namespace and nothing from the standard library is used: a function that the linker may share between
+// translation units would bring instructions of one set into another.
+//
+// Before including: vector types, and KERAS_SPARSE_WIDE<T> / KERAS_SPARSE_SQUARE, see kernels_avx512.cpp.
+#pragma once
+
+#include "convert.h"
+
+namespace {
+
+using keras_sparse::Junction;
+using keras_sparse::Kernels;
+using keras_sparse::Rows;
+
+template <class E>
+inline void read_square(const Rows& x, int64_t sample, int64_t feature, int64_t to, float* square) {
+  constexpr int W = Square::width;
+  for (int i = 0; i < W; i++) {
+    const bool live = sample + i < x.samples;
+    const auto* row = static_cast<const typename E::Stored*>(x.data) + (sample + i) * x.stride;
+    for (int j = 0; j < W; j++) square[i * W + j] = live && feature + j < to ? E::read(row[feature + j]) : 0.0f;
+  }
+}
+
+template <int T, class E>
+void pack(const Rows& x, int64_t from, int64_t to, float* panel) {
+  constexpr int W = Square::width, kLine = 16;
+  constexpr bool plain = sizeof(typename E::Stored) == sizeof(float);
+  float square[W * W], turned[W * W];
+  for (int64_t line = from; line < to; line += kLine) {  // whole cache lines of a few samples at a time
+    for (int s = 0; s < T; s += W) {
+      for (int64_t f = line; f < line + kLine && f < to; f += W) {
+        float* target = panel + (f - from) * T + s;
+        if (plain && s + W <= x.samples && f + W <= to) {
+          Square::transpose(static_cast<const float*>(x.data) + s * x.stride + f, x.stride, target, T);
+          continue;
+        }
+        read_square<E>(x, s, f, to, square);
+        Square::transpose(square, W, turned, W);
+        for (int j = 0; j < W && f + j < to; j++) __builtin_memcpy(target + j * T, turned + j * W, W * sizeof(float));
+      }
+    }
+  }
+}
+
+template <int T, class E>
+void unpack(const float* panel, int64_t from, int64_t to, const Rows& y) {
+  constexpr int W = Square::width, kLine = 16;
+  constexpr bool plain = sizeof(typename E::Stored) == sizeof(float);
+  auto* data = static_cast<typename E::Stored*>(y.data);
+  float square[W * W], turned[W * W];
+  for (int64_t line = from; line < to; line += kLine) {
+    for (int s = 0; s < T && s < y.samples; s += W) {
+      for (int64_t f = line; f < line + kLine && f < to; f += W) {
+        const float* source = panel + (f - from) * T + s;
+        if (plain && s + W <= y.samples && f + W <= to) {
+          Square::transpose(source, T, reinterpret_cast<float*>(data) + s * y.stride + f, y.stride);
+          continue;
+        }
+        for (int j = 0; j < W; j++) {
+          for (int i = 0; i < W; i++) square[j * W + i] = f + j < to ? source[j * T + i] : 0.0f;
+        }
+        Square::transpose(square, W, turned, W);
+        for (int i = 0; i < W && s + i < y.samples; i++) {
+          for (int j = 0; j < W && f + j < to; j++) data[(s + i) * y.stride + f + j] = E::write(turned[i * W + j]);
+        }
+      }
+    }
+  }
+}
+
+// A panel's row in registers.
+template <int T>
+struct Row {
+  using V = Wide<T>;
+  static constexpr int count = T / V::width;
+  V v[count];
+
+  static Row load(const float* p) {
+    Row r;
+    for (int j = 0; j < count; j++) r.v[j] = V::load(p + j * V::width);
+    return r;
+  }
+  void store(float* p) const {
+    for (int j = 0; j < count; j++) v[j].store(p + j * V::width);
+  }
+  void add_to(V factor, float* p) const {
+    for (int j = 0; j < count; j++) V::fma(factor, v[j], V::load(p + j * V::width)).store(p + j * V::width);
+  }
+};
+
+template <int T, class Id>
+void scatter(const Junction& w, int64_t b, int64_t limit, int64_t* cursor, const float* x, float* sums) {
+  const auto* ids = static_cast<const Id*>(w.ids);
+  const int64_t* ends = w.rows + b * w.n_in + 1;
+  for (int64_t i = 0; i < w.n_in; i++) {
+    int64_t k = cursor[i];
+    const int64_t end = ends[i];
+    if (k == end) continue;
+    const auto row = Row<T>::load(x + i * T);
+    for (; k < end && static_cast<int64_t>(ids[k]) < limit; k++) {
+      row.add_to(Wide<T>::all(w.values[k]), sums + static_cast<int64_t>(ids[k]) * T);
+    }
+    cursor[i] = k;
+  }
+}
+
+template <int T, class Id>
+void scatter_all(const Junction& w, int64_t b, const float* x, float* sums) {
+  const auto* ids = static_cast<const Id*>(w.ids);
+  const int64_t* rows = w.rows + b * w.n_in;
+  for (int64_t i = 0; i < w.n_in; i++) {
+    const auto row = Row<T>::load(x + i * T);
+    const int64_t end = rows[i + 1];
+    for (int64_t k = rows[i]; k < end; k++) {
+      row.add_to(Wide<T>::all(w.values[k]), sums + static_cast<int64_t>(ids[k]) * T);
+    }
+  }
+}
+
+// One connection's share: dx += value · dy, and the lanes of x · dy.
+template <int T, bool DX, bool DW>
+inline Wide<T> connect(const Row<T>& x, Row<T>& dx, const float* dy, float value) {
+  using V = Wide<T>;
+  V dot{};
+  for (int j = 0; j < Row<T>::count; j++) {
+    const V d = V::load(dy + j * V::width);
+    if (DX) dx.v[j] = V::fma(V::all(value), d, dx.v[j]);
+    if (DW) dot = j ? V::fma(d, x.v[j], dot) : V::mul(d, x.v[j]);
+  }
+  return dot;
+}
+
+template <int T, class Id, bool DX, bool DW>
+void gather_rows(const Junction& w, int64_t b, int64_t from, int64_t to, const float* x, const float* dy, float* dx,
+                 float* dw, bool first) {
+  const auto* ids = static_cast<const Id*>(w.ids);
+  const int64_t* rows = w.rows + b * w.n_in;
+  for (int64_t i = from; i < to; i++) {
+    int64_t k = rows[i];
+    const int64_t end = rows[i + 1];
+    if (k == end) continue;
+    Row<T> left{}, sums{};
+    if (DW) left = Row<T>::load(x + i * T);
+    if (DX) sums = Row<T>::load(dx + (i - from) * T);
+    for (; k + 4 <= end; k += 4) {
+      Wide<T> dots[4];
+      for (int c = 0; c < 4; c++) {
+        const float* right = dy + static_cast<int64_t>(ids[k + c]) * T;
+        dots[c] = connect<T, DX, DW>(left, sums, right, DX ? w.values[k + c] : 0.0f);
+      }
+      if (DW) Wide<T>::sum4(dots, dw + k, first);
+    }
+    for (; k < end; k++) {
+      const float* right = dy + static_cast<int64_t>(ids[k]) * T;
+      const float dot = connect<T, DX, DW>(left, sums, right, DX ? w.values[k] : 0.0f).sum();
+      if (DW) dw[k] = first ? dot : dw[k] + dot;
+    }
+    if (DX) sums.store(dx + (i - from) * T);
+  }
+}
+
+template <int T, class Id>
+void gather(const Junction& w, int64_t b, int64_t from, int64_t to, const float* x, const float* dy, float* dx,
+            float* dw, bool first) {
+  if (dx && dw) return gather_rows<T, Id, true, true>(w, b, from, to, x, dy, dx, dw, first);
+  if (dx) return gather_rows<T, Id, true, false>(w, b, from, to, x, dy, dx, dw, first);
+  return gather_rows<T, Id, false, true>(w, b, from, to, x, dy, dx, dw, first);
+}
+
+template <class Id>
+void scatter_one(const Junction& w, int64_t b, int64_t from, int64_t to, const float* x, float* y) {
+  const auto* ids = static_cast<const Id*>(w.ids);
+  const int64_t* rows = w.rows + b * w.n_in;
+  for (int64_t i = from; i < to; i++) {
+    const float input = x[i];
+    const int64_t end = rows[i + 1];
+    for (int64_t k = rows[i]; k < end; k++) y[static_cast<int64_t>(ids[k])] += w.values[k] * input;
+  }
+}
+
+template <class Id, bool DX, bool DW>
+void gather_one_rows(const Junction& w, int64_t b, int64_t from, int64_t to, const float* x, const float* dy, float* dx,
+                     float* dw) {
+  using V = Wide<kLargest>;
+  const auto* ids = static_cast<const Id*>(w.ids);
+  const int64_t* rows = w.rows + b * w.n_in;
+  for (int64_t i = from; i < to; i++) {
+    const float input = DW ? x[i] : 0.0f;
+    int64_t k = rows[i];
+    const int64_t end = rows[i + 1];
+    V sums{};
+    for (; k + V::width <= end; k += V::width) {
+      const V right = V::at(dy, ids + k);
+      if (DX) sums = V::fma(V::load(w.values + k), right, sums);
+      if (DW) V::mul(V::all(input), right).store(dw + k);
+    }
+    float sum = sums.sum();
+    for (; k < end; k++) {
+      const float right = dy[static_cast<int64_t>(ids[k])];
+      if (DX) sum += w.values[k] * right;
+      if (DW) dw[k] = input * right;
+    }
+    if (DX) dx[i - from] += sum;
+  }
+}
+
+template <class Id>
+void gather_one(const Junction& w, int64_t b, int64_t from, int64_t to, const float* x, const float* dy, float* dx,
+                float* dw) {
+  if (dx && dw) return gather_one_rows<Id, true, true>(w, b, from, to, x, dy, dx, dw);
+  if (dx) return gather_one_rows<Id, true, false>(w, b, from, to, x, dy, dx, dw);
+  return gather_one_rows<Id, false, true>(w, b, from, to, x, dy, dx, dw);
+}
+
+template <class Id>
+int64_t largest_id(const void* data, int64_t from, int64_t to) {
+  const auto* ids = static_cast<const Id*>(data);
+  Id largest = 0;
+  for (int64_t k = from; k < to; k++) largest = ids[k] > largest ? ids[k] : largest;
+  return from < to ? static_cast<int64_t>(largest) : -1;
+}
+
+#define KERAS_SPARSE_TILES(entry) {entry(64), entry(32), entry(16), entry(8)}
+#define KERAS_SPARSE_PACK(T) {pack<T, Float32>, pack<T, BFloat16>, pack<T, Float16>}
+#define KERAS_SPARSE_UNPACK(T) {unpack<T, Float32>, unpack<T, BFloat16>, unpack<T, Float16>}
+#define KERAS_SPARSE_SCATTER(T) {scatter<T, uint16_t>, scatter<T, uint32_t>}
+#define KERAS_SPARSE_SCATTER_ALL(T) {scatter_all<T, uint16_t>, scatter_all<T, uint32_t>}
+#define KERAS_SPARSE_GATHER(T) {gather<T, uint16_t>, gather<T, uint32_t>}
+
+#define KERAS_SPARSE_KERNELS(name, widest)                                                    \
+  {                                                                                           \
+    name, widest, KERAS_SPARSE_TILES(KERAS_SPARSE_PACK), KERAS_SPARSE_TILES(KERAS_SPARSE_UNPACK),  \
+        KERAS_SPARSE_TILES(KERAS_SPARSE_SCATTER), KERAS_SPARSE_TILES(KERAS_SPARSE_SCATTER_ALL),    \
+        KERAS_SPARSE_TILES(KERAS_SPARSE_GATHER), {scatter_one<uint16_t>, scatter_one<uint32_t>},   \
+        {gather_one<uint16_t>, gather_one<uint32_t>}, {largest_id<uint16_t>, largest_id<uint32_t>} \
+  }
+
+}  // namespace

@@ -1,0 +1,148 @@
+#include "parts.h"
+
+namespace keras_sparse {
+namespace {
+
+constexpr int64_t kNearSums = 32 << 10;  // bytes of sums that stay in the first-level cache
+constexpr int64_t kFarSums = 512 << 10;  // … in the second-level cache
+constexpr int64_t kNearRow = 5;          // connections per row that pay for a pass over a part of the block
+
+// How to go through a block: `part` outputs at a time, so that the sums stay near, or all at once.
+struct Plan {
+  int size;  // of tiles
+  int64_t part;
+
+  Plan(const Kernels& kernels, const Junction& w, int64_t batch, int64_t parts)
+      : size(tile_size(kernels, batch, parts)), part(w.block) {
+    const int64_t near = kNearSums / row_bytes();
+    if (w.block <= near + near / 2) return;
+    if (connections(w) * near >= kNearRow * w.n_in * w.n_out) {
+      part = near;
+    } else {
+      while (size + 1 < kTileSizes && tile_samples(size) > 16 && w.block * row_bytes() > kFarSums) size++;
+    }
+  }
+
+  int64_t row_bytes() const { return tile_samples(size) * static_cast<int64_t>(sizeof(float)); }
+};
+
+// One block for one tile; needs sums for a block and, if it goes in parts, a place in each row.
+class Block {
+ public:
+  Block(const Kernels& kernels, const Junction& w, const Plan& plan) : kernels_(kernels), w_(w), plan_(plan) {}
+
+  int64_t sums_floats() const { return Scratch::rounded(w_.block * tile_samples(plan_.size)); }
+  int64_t floats() const { return sums_floats() + (plan_.part < w_.block ? Scratch::rounded(2 * w_.n_in) : 0); }
+
+  void run(int64_t b, const Tiles& tiles, const Tile& tile, const float* panel, float* scratch,
+           const Activations& y) const {
+    const int64_t outputs = w_.block_size(b);
+    zero(scratch, outputs * tile_samples(tile.size));
+    if (plan_.part >= outputs) {
+      kernels_.scatter_all[tile.size][w_.wide](w_, b, panel, scratch);
+    } else {
+      auto* cursor = reinterpret_cast<int64_t*>(scratch + sums_floats());
+      std::memcpy(cursor, w_.rows + b * w_.n_in, w_.n_in * sizeof(int64_t));
+      for (int64_t limit = plan_.part; limit < outputs + plan_.part; limit += plan_.part) {
+        kernels_.scatter[tile.size][w_.wide](w_, b, limit, cursor, panel, scratch);
+      }
+    }
+    unpack(kernels_, scratch, outputs, y, w_.n_out, tiles, tile, w_.first_output(b));
+  }
+
+ private:
+  const Kernels& kernels_;
+  const Junction& w_;
+  const Plan& plan_;
+};
+
+// Each task is a tile from beginning to end.
+Status multiply_tiles(const Kernels& kernels, const Junction& w, const Activations& x, const Activations& y,
+                      Team& team) {
+  const Plan plan(kernels, w, x.batch, team.threads());
+  const Tiles tiles(x.batch, plan.size);
+  const Block block(kernels, w, plan);
+  const int64_t panel_floats = Scratch::rounded(w.n_in * tile_samples(plan.size));
+  Scratch scratch;
+  if (!scratch.allocate(team, team.threads() * (panel_floats + block.floats()))) return Status::no_memory;
+  float* memory = scratch.take(0);
+  Check check(kernels, w);
+  team.run(tiles.count(), [&](int64_t task, int thread) {
+    const Tile tile = tiles[task];
+    float* panel = memory + thread * (panel_floats + block.floats());
+    pack(kernels, x, w.n_in, tiles, tile, 0, w.n_in, panel);
+    for (int64_t b = 0; b < w.blocks; b++) {
+      if (!check.part(b, 0, w.n_in)) return;
+      block.run(b, tiles, tile, panel, panel + panel_floats, y);
+    }
+  });
+  return check.status();
+}
+
+// All tiles are packed first; then each task is a block of outputs for a tile.
+Status multiply_blocks(const Kernels& kernels, const Junction& w, const Activations& x, const Activations& y,
+                       Team& team) {
+  const Plan plan(kernels, w, x.batch, divide_up(team.threads(), w.blocks));
+  const Tiles tiles(x.batch, plan.size);
+  const Block block(kernels, w, plan);
+  const int64_t panels = Scratch::rounded(tiles.padded() * w.n_in);
+  Scratch scratch;
+  if (!scratch.allocate(team, panels + team.threads() * block.floats())) return Status::no_memory;
+  const Packing packing{x, w.n_in, tiles, scratch.take(panels)};
+  float* memory = scratch.take(0);
+  Check check(kernels, w);
+  team.run(packing.tasks() + check.tasks(), [&](int64_t task, int) {
+    task < packing.tasks() ? packing.run(kernels, task) : check.run(task - packing.tasks());
+  });
+  if (check.status() != Status::ok) return check.status();
+  team.run(w.blocks * tiles.count(), [&](int64_t task, int thread) {
+    const Tile tile = tiles[task % tiles.count()];
+    block.run(task / tiles.count(), tiles, tile, packing.panel(tile), memory + thread * block.floats(), y);
+  });
+  return Status::ok;
+}
+
+// One sample needs no panels.
+Status multiply_one(const Kernels& kernels, const Junction& w, const Activations& x, const Activations& y) {
+  Team team(threads_for(w, 4));
+  // With fewer blocks than threads the inputs are divided as well; their sums are added up at the end.
+  const int64_t slices = std::min<int64_t>(divide_up(team.threads(), w.blocks), divide_up(w.n_in, 64));
+  const int64_t sums_floats = Scratch::rounded(w.n_out);
+  Scratch scratch;
+  if (!scratch.allocate(team, Scratch::rounded(w.n_in) + slices * sums_floats)) return Status::no_memory;
+  float *inputs = scratch.take(w.n_in), *sums = scratch.take(slices * sums_floats);
+  widen(x, w.n_in, inputs);
+  Check check(kernels, w);
+  // Checked in strips, so that their ids are still near when they are used.
+  const int64_t strip = 1 + 4096 * w.blocks * w.n_in / (1 + connections(w));
+  team.run(w.blocks * slices, [&](int64_t task, int) {
+    const int64_t b = task / slices, slice = task % slices, end = w.n_in * (slice + 1) / slices;
+    float* own = sums + slice * sums_floats + w.first_output(b);
+    zero(own, w.block_size(b));
+    for (int64_t from = w.n_in * slice / slices; from < end; from += strip) {
+      const int64_t to = std::min(from + strip, end);
+      if (!check.part(b, from, to)) return;
+      kernels.scatter_one[w.wide](w, b, from, to, inputs, own);
+    }
+  });
+  for (int64_t s = 1; s < slices; s++) {
+    for (int64_t o = 0; o < w.n_out; o++) sums[o] += sums[s * sums_floats + o];
+  }
+  narrow(sums, w.n_out, y, 0);
+  return check.status();
+}
+
+}  // namespace
+
+Status multiply(const Kernels& kernels, const Junction& w, const Activations& x, const Activations& y) {
+  const int64_t count = connections(w);
+  if (count < 0 || count > w.capacity) return Status::bad_index;
+  if (x.batch == 0 || w.n_out == 0) return Status::ok;
+  if (w.n_in == 0) return zero(y, w.n_out), Status::ok;
+  if (x.batch == 1) return multiply_one(kernels, w, x, y);
+  Team team(threads_for(w, x.batch));
+  const bool by_tiles = divide_batch(w, x.batch, team.threads());
+  return (by_tiles ? multiply_tiles : multiply_blocks)(kernels, w, x, y, team);
+}
+
+}  // namespace keras_sparse

@@ -1,0 +1,156 @@
+// What `multiply` and `gradients` share: scratch memory, conversions, packing, and checking the index.
+#pragma once
+
+#include <algorithm>
+#include <atomic>
+#include <cstring>
+
+#include "convert.h"
+#include "product.h"
+#include "thread_pool.h"
+#include "tiles.h"
+
+namespace keras_sparse {
+
+inline int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
+inline int64_t connections(const Junction& w) { return w.rows[w.blocks * w.n_in]; }
+inline int64_t element_bytes(Element e) { return e == Element::float32 ? 4 : 2; }
+
+// Less than this many multiply-adds are done before another thread would be awake.
+constexpr int64_t kSmallWork = 1 << 18;
+
+inline int threads_for(const Junction& w, int64_t batch) {
+  return (connections(w) + w.n_in + w.n_out) * batch < kSmallWork ? 1 : thread_count();
+}
+
+// Whether threads should each take samples, rather than parts of the junction. It saves them from reading each
+// other's panels, which takes longer than few connections do; but every thread then reads the whole junction, and in
+// the backward keeps sums of its own for all connections.
+inline bool divide_batch(const Junction& w, int64_t batch, int threads) {
+  return threads > 1 && batch >= 16 * threads && 2 * connections(w) <= (w.n_in + w.n_out) * batch;
+}
+
+// The largest tile that is not half empty and leaves a tile for each of `parts`.
+inline int tile_size(const Kernels& kernels, int64_t batch, int64_t parts) {
+  int size = kernels.widest;
+  while (size + 1 < kTileSizes && tile_samples(size) > 16 &&
+         (2 * batch <= tile_samples(size) || divide_up(batch, tile_samples(size)) < parts)) {
+    size++;
+  }
+  return size;
+}
+
+// Cuts one allocation into 64-byte aligned arrays.
+class Scratch {
+ public:
+  static int64_t rounded(int64_t floats) { return divide_up(floats, 16) * 16; }
+
+  // False if there is no memory.
+  bool allocate(Team& team, int64_t floats) {
+    next_ = static_cast<float*>(team.memory(floats * sizeof(float)));
+    return next_ != nullptr;
+  }
+  float* take(int64_t floats) {
+    float* taken = next_;
+    next_ += rounded(floats);
+    return taken;
+  }
+
+ private:
+  float* next_ = nullptr;
+};
+
+inline void zero(float* p, int64_t count) { std::memset(p, 0, count * sizeof(float)); }
+
+inline void zero(const Activations& a, int64_t features) {
+  std::memset(a.data, 0, a.batch * features * element_bytes(a.element));
+}
+
+// The samples of a tile, from feature `from` on.
+inline Rows rows_of(const Activations& a, int64_t features, const Tiles& tiles, const Tile& tile, int64_t from = 0) {
+  const int64_t place = tile.first * features + from;
+  return {static_cast<char*>(a.data) + place * element_bytes(a.element), features, tiles.samples(tile)};
+}
+
+// Features [from, to) of a tile into its panel, [features][T].
+inline void pack(const Kernels& kernels, const Activations& x, int64_t features, const Tiles& tiles, const Tile& tile,
+                 int64_t from, int64_t to, float* panel) {
+  kernels.pack[tile.size][static_cast<int>(x.element)](rows_of(x, features, tiles, tile), from, to,
+                                                       panel + from * tile_samples(tile.size));
+}
+
+// A panel [count][T] to the features [from, from + count) of a tile.
+inline void unpack(const Kernels& kernels, const float* panel, int64_t count, const Activations& y, int64_t features,
+                   const Tiles& tiles, const Tile& tile, int64_t from) {
+  kernels.unpack[tile.size][static_cast<int>(y.element)](panel, 0, count, rows_of(y, features, tiles, tile, from));
+}
+
+// A whole batch on its way into panels, in parallel.
+struct Packing {
+  static constexpr int64_t kFeatures = 256;  // per task
+
+  const Activations& source;
+  int64_t features;
+  const Tiles& tiles;
+  float* panels;  // tile after tile
+
+  int64_t chunks() const { return divide_up(features, kFeatures); }
+  int64_t tasks() const { return tiles.count() * chunks(); }
+  float* panel(const Tile& tile) const { return panels + tile.first * features; }
+
+  void run(const Kernels& kernels, int64_t task) const {
+    const Tile tile = tiles[task / chunks()];
+    const int64_t from = task % chunks() * kFeatures;
+    pack(kernels, source, features, tiles, tile, from, std::min(from + kFeatures, features), panel(tile));
+  }
+};
+
+// One sample as float32, and back.
+inline void widen(const Activations& from, int64_t count, float* to) {
+  const auto* halves = static_cast<const uint16_t*>(from.data);
+  if (from.element == Element::float32) std::memcpy(to, from.data, count * sizeof(float));
+  if (from.element == Element::bfloat16) std::transform(halves, halves + count, to, BFloat16::read);
+  if (from.element == Element::float16) std::transform(halves, halves + count, to, Float16::read);
+}
+
+inline void narrow(const float* from, int64_t count, const Activations& to, int64_t place) {
+  auto* halves = static_cast<uint16_t*>(to.data) + place;
+  if (to.element == Element::float32) std::memcpy(static_cast<float*>(to.data) + place, from, count * sizeof(float));
+  if (to.element == Element::bfloat16) std::transform(from, from + count, halves, BFloat16::write);
+  if (to.element == Element::float16) std::transform(from, from + count, halves, Float16::write);
+}
+
+// Row pointers and ids, checked before anything trusts them.
+class Check {
+ public:
+  Check(const Kernels& kernels, const Junction& w)
+      : kernels_(kernels), w_(w), pieces_(divide_up(w.n_in, kRows)) {}
+
+  int64_t tasks() const { return w_.blocks * pieces_; }
+  void run(int64_t task) {
+    const int64_t from = task % pieces_ * kRows;
+    part(task / pieces_, from, std::min(from + kRows, w_.n_in));
+  }
+
+  // Whether inputs [from, to) of block b are sound.
+  bool part(int64_t b, int64_t from, int64_t to) {
+    const int64_t* rows = w_.rows + b * w_.n_in;
+    bool sound = rows[from] >= 0 && rows[to] <= w_.capacity && (b > 0 || from > 0 || rows[0] == 0);
+    for (int64_t i = from; i < to; i++) sound &= rows[i] <= rows[i + 1];
+    sound = sound && kernels_.largest_id[w_.wide](w_.ids, rows[from], rows[to]) < w_.block_size(b);
+    if (!sound) sound_.store(false, std::memory_order_relaxed);
+    return sound;
+  }
+
+  Status status() const { return sound_.load(std::memory_order_relaxed) ? Status::ok : Status::bad_index; }
+
+ private:
+  static constexpr int64_t kRows = 4096;  // per task
+
+  const Kernels& kernels_;
+  const Junction& w_;
+  int64_t pieces_;
+  std::atomic<bool> sound_{true};
+};
+
+}  // namespace keras_sparse
