@@ -5,7 +5,8 @@
 Two settings: "default" (NumPy input, a step per execution) and "spe20" (tf.data, steps_per_execution=20). Relu hidden
 layers, softmax output, every layer sparse (but see --dense-last), SGD with momentum 0.9. Times are intervals between
 batches, seen by a callback; the networks take turns; medians. A ratio above 1 means faster than Dense. "outside" is
-the share of the sparse network's step that is not spent in its kernels: activations, optimizer, input, Keras.
+the share of the sparse network's step that is not spent in its kernels, called alone: activations, optimizer, input,
+Keras. It is negative where TensorFlow overlaps the layers, as it does on the stock and dense paths.
 """
 
 from __future__ import annotations
