@@ -1,4 +1,4 @@
-"""What every benchmark shares: timing in turn, tables, facts about the machine, results as JSON.
+"""What every benchmark shares: options, timing in turn, tables, results as JSON.
 
 Importing it gives every thread pool as many threads as the process may use cores, or BENCH_THREADS, and must come
 before TensorFlow. It imports neither TensorFlow nor the package itself, so that a peer can use it in another
@@ -11,26 +11,23 @@ import argparse
 import json
 import math
 import os
-import platform
 import statistics
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import UTC, datetime
-from importlib import metadata
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[1]
-RESULTS = ROOT / "build" / "bench"
+import machine
+
+RESULTS = machine.ROOT / "build" / "bench"
 _ROUNDS = 5
 _FEWEST_ROUNDS = 3  # of a candidate that takes its time
+_BUSY = 0.2  # cores in use by others from which a table says so
 _SHORT = 0.02  # seconds; below it a call after another candidate's finds caches and threads in its state
 
-CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-THREADS = int(os.environ.get("BENCH_THREADS", CORES))
+THREADS = int(os.environ.get("BENCH_THREADS", machine.CORES))
 for _name in ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"):
     os.environ[_name] = str(THREADS)
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -157,89 +154,27 @@ def _text(cell: Any) -> str:
     return "" if cell is None else str(cell)
 
 
-def facts(*packages: str) -> dict[str, Any]:
-    """Return what a result depends on: processor, cores, instruction set, versions, commit and date."""
-    model, flags = platform.processor() or platform.machine(), set()
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.exists():
-        fields = [line.split(":", 1) for line in cpuinfo.read_text().splitlines() if ":" in line]
-        values = {key.strip(): value.strip() for key, value in reversed(fields)}
-        model = values.get("model name", model)
-        flags = set(values.get("flags", values.get("Features", "")).split())
-    known = ("amx_tile", "avx512_bf16", "avx512f", "avx2", "sve", "asimd")
-    return {
-        "cpu": model,
-        "cores": CORES,
-        "threads": THREADS,
-        "instructions": [name for name in known if name in flags],
-        "system": platform.platform(),
-        "python": platform.python_version(),
-        **{name: _version(name) for name in ("tensorflow", "keras", "numpy", "keras-sparse", *packages)},
-        "commit": _commit(),
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
-    }
-
-
-def _version(package: str) -> str | None:
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return None
-
-
-def _commit() -> str | None:
-    try:
-        answer = subprocess.run(["git", "describe", "--always", "--dirty"], cwd=ROOT, capture_output=True, text=True)
-    except OSError:
-        return None
-    return answer.stdout.strip() or None
-
-
-def announce(title: str, machine: Mapping[str, Any]) -> None:
-    """Print what is measured and where."""
-    versions = ", ".join(f"{name} {machine[name]}" for name in ("tensorflow", "keras"))
-    instructions = ", ".join(machine["instructions"])
-    print(f"{title}\n{machine['cpu']} ({instructions}), {THREADS} threads; {versions}; {machine['date']}\n", flush=True)
+def announce(title: str) -> dict[str, Any]:
+    """Print what is measured and where; return the facts about the machine."""
+    facts: dict[str, Any] = machine.facts() | {"threads": THREADS}
+    versions = ", ".join(f"{name} {facts[name]}" for name in ("tensorflow", "keras"))
+    print(
+        f"{title}\n{facts['cpu']} ({', '.join(facts['instructions'])}), {THREADS} threads; {versions}; {facts['date']}"
+    )
+    if (facts["others"] or 0) > _BUSY:
+        print(f"Other processes keep {facts['others']:.1f} cores busy: threads that wait for each other suffer most.")
+    print(flush=True)
+    return facts
 
 
 def save(
-    name: str, arguments: argparse.Namespace, machine: Mapping[str, Any], rows: list[dict[str, Any]], **more: Any
+    name: str, arguments: argparse.Namespace, facts: Mapping[str, Any], rows: list[dict[str, Any]], **more: Any
 ) -> None:
     """Write a benchmark's results to NAME.json in the directory that `--output` names."""
     options = {key: value for key, value in vars(arguments).items() if key != "output"}
-    result = {"command": sys.argv, "arguments": options, "machine": machine, "rows": rows, **more}
+    result = {"command": sys.argv, "arguments": options, "machine": facts, "rows": rows, **more}
     directory: Path = arguments.output
     directory.mkdir(parents=True, exist_ok=True)
     path = directory / f"{name}.json"
     path.write_text(json.dumps(result, indent=1, default=str) + "\n")
     print(f"\nWritten to {path}", flush=True)
-
-
-def available_bytes() -> float:
-    """Return how much memory can be had without swapping, infinity where the system does not say."""
-    meminfo = Path("/proc/meminfo")
-    if meminfo.exists():
-        for line in meminfo.read_text().splitlines():
-            if line.startswith("MemAvailable:"):
-                return float(line.split()[1]) * 1024
-    return math.inf
-
-
-def peak_bytes() -> int:
-    """Return the most memory this process has held at once (since `reset_peak`, where that works)."""
-    status = Path("/proc/self/status")
-    if status.exists():
-        for line in status.read_text().splitlines():
-            if line.startswith("VmHWM:"):
-                return int(line.split()[1]) * 1024
-    import resource
-
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
-
-
-def reset_peak() -> None:
-    """Let `peak_bytes` count anew, on Linux."""
-    clear = Path("/proc/self/clear_refs")
-    if clear.exists():
-        clear.write_text("5")

@@ -63,9 +63,8 @@ def tf_sparse(model: keras.Model) -> Callable[[Any], Any]:
 
 def main() -> None:
     options = parser.parse_args()
-    machine = common.facts()
     missing = candidates.Missing()
-    common.announce("Forward of one layer: ratios to keras.layers.Dense", machine)
+    facts = common.announce("Forward of one layer: ratios to keras.layers.Dense")
     names = ["tf.sparse", *PATHS]
     titles = [title for name in names for title in (f"{name} us", f"{name} x")]
     table = common.Table(["shape", "batch", "density", "timed", "empty us", "Dense us", *titles, "auto is"])
@@ -88,7 +87,7 @@ def main() -> None:
                 table.row("{}x{}".format(*shape), batch, f"{density:g} %", how, empty, us["Dense"], *cells, choice)
                 case = {"shape": shape, "batch": batch, "density": density, "timed": how, "auto": choice}
                 rows.append(case | {"us": us, "ratio": ratio, "empty_us": empty})
-    common.save("inference", options, machine, rows, missing=missing.report())
+    common.save("inference", options, facts, rows, missing=missing.report())
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from typing import Any
 
 import candidates
 import common
+import machine
 
 SHAPES = "784x1000,3072x4000,4096x4096,16384x16384,65536x65536"
 DENSITIES = [75.0, 50.0, 30.0, 20.0, 10.0, 5.0, 2.0, 1.0]
@@ -111,13 +112,12 @@ def main() -> None:
     options = parser.parse_args()
     names = options.paths
     missing = candidates.Missing()
-    machine = common.facts()
-    common.announce("Training step of a junction: ratios to keras.layers.Dense", machine)
+    facts = common.announce("Training step of a junction: ratios to keras.layers.Dense")
     titles = [f"{name} x" for name in ("masked", *names)]
     table = common.Table(["shape", "batch", "density", "Dense ms", *titles, "auto is", ""])
     rows: list[Row] = []
     for shape in options.shapes:
-        fits = 4 * DENSE_COPIES * shape[0] * shape[1] < common.available_bytes()
+        fits = 4 * DENSE_COPIES * shape[0] * shape[1] < machine.available_bytes()
         references = {name: candidates.built(name, shape, 0.1, missing) for name in REFERENCES if fits}
         for density in options.densities or LARGE.get(shape, DENSITIES):
             for row in measure(shape, density, references, options, missing):
@@ -126,7 +126,7 @@ def main() -> None:
     even = break_even(rows, names)
     wrong = [row for row in rows if row["behind"]]
     print(f"\nauto was more than {TOLERANCE - 1:.0%} behind the best path in {len(wrong)} of {len(rows)} cases.")
-    common.save("junction", options, machine, rows, break_even=even, missing=missing.report())
+    common.save("junction", options, facts, rows, break_even=even, missing=missing.report())
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ import sys
 from typing import Any
 
 import common
+import machine
 
 TINY = 8  # units of the process that is subtracted
 LARGE = (4096, 4096)
@@ -46,10 +47,11 @@ def train(path: str, units: int, density: float, optimizer: str, batch: int, ste
         return {"missing": str(error)}
     model.compile(keras.optimizers.SGD(0.01, momentum=0.9) if optimizer == "sgd" else "adam", "mse")
     x = np.random.default_rng(0).standard_normal((batch, units), np.float32)
-    made = common.peak_bytes()
-    common.reset_peak()
-    model.fit(x, x, batch_size=batch, epochs=steps, verbose=0)
-    after = common.peak_bytes()
+    made = machine.peak_bytes()
+    machine.reset_peak()
+    quiet: dict[str, Any] = {"verbose": 0}
+    model.fit(x, x, batch_size=batch, epochs=steps, **quiet)
+    after = machine.peak_bytes()
     choice = candidates.path(model)
     return {"whole": max(made, after), "training": after, "connections": weights(layer), "path": choice}
 
@@ -119,10 +121,9 @@ def main() -> None:
     if options.child is not None:
         print(json.dumps(train(**options.child)))
         return
-    machine = common.facts()
-    common.announce("Peak memory of a process that trains one layer", machine)
+    facts = common.announce("Peak memory of a process that trains one layer")
     rows = measure(options)
-    common.save("memory", options, machine, rows, index=index_bytes(options))
+    common.save("memory", options, facts, rows, index=index_bytes(options))
 
 
 if __name__ == "__main__":

@@ -88,14 +88,14 @@ def fitting(model: keras.Sequential, setting: str, batch: int) -> common.Burst:
     rng = np.random.default_rng(0)
     x = rng.standard_normal((BATCHES * batch, model.input_shape[-1]), np.float32)
     y = rng.integers(0, model.output_shape[-1], len(x))
-    options: dict[str, Any] = {"batch_size": batch}
+    options: dict[str, Any] = {"verbose": 0, "batch_size": batch}
     if setting == "spe20":
         data = tf.data.Dataset.from_tensor_slices((x, y)).batch(batch, drop_remainder=True).cache().repeat()
-        x, y, options = data.prefetch(2), None, {"steps_per_epoch": 10**6, "shuffle": False}
+        x, y, options = data.prefetch(2), None, {"verbose": 0, "steps_per_epoch": 10**6, "shuffle": False}
 
     def burst(count: int) -> list[float]:
         intervals = Intervals(min(count, BATCHES - 2))
-        model.fit(x, y, verbose=0, callbacks=[intervals], epochs=1, **options)
+        model.fit(x, y, callbacks=[intervals], epochs=1, **options)
         return intervals.seconds()
 
     return burst
@@ -151,9 +151,8 @@ def measure(name: str, setting: str, options: Any, missing: candidates.Missing) 
 
 def main() -> None:
     options = parser.parse_args()
-    machine = common.facts()
     missing = candidates.Missing()
-    common.announce("Training step in model.fit: ratios to a network of keras.layers.Dense", machine)
+    facts = common.announce("Training step in model.fit: ratios to a network of keras.layers.Dense")
     names = ["masked", "native", "stock", "auto"]
     table = common.Table(
         ["network", "setting", "density", "Dense ms", *(f"{n} x" for n in names), "outside", "path"], 9
@@ -168,7 +167,7 @@ def main() -> None:
                 head = (name, setting, f"{row['density']:g} %", row["ms"].get("Dense"))
                 table.row(*head, *cells, outside, row.get("path"))
             keras.utils.clear_session()
-    common.save("model_fit", options, machine, rows, missing=missing.report())
+    common.save("model_fit", options, facts, rows, missing=missing.report())
 
 
 if __name__ == "__main__":
