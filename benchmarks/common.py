@@ -24,6 +24,7 @@ import machine
 RESULTS = machine.ROOT / "build" / "bench"
 _ROUNDS = 5
 _FEWEST_ROUNDS = 3  # of a candidate that takes its time
+_LONG = 1.0  # above it a second call would tell no more than the first
 _BUSY = 0.2  # cores in use by others from which a table says so
 _SHORT = 0.02  # seconds; below it a call after another candidate's finds caches and threads in its state
 
@@ -83,7 +84,7 @@ def interleave(bursts: Mapping[Any, Burst], *, seconds: float, slow: float = mat
     for name, burst in bursts.items():
         first = burst(1)[0]
         if first <= slow:
-            estimates[name] = min(first, burst(1)[0])
+            estimates[name] = first if first > _LONG else min(first, burst(1)[0])
     times: dict[Any, list[float]] = {name: [] for name in estimates}
     for number in range(_ROUNDS):
         for name, estimate in estimates.items():

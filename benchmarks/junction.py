@@ -27,7 +27,7 @@ parser.add_argument("--shapes", type=common.shapes, default=common.shapes(SHAPES
 parser.add_argument("--densities", type=common.numbers, help="in percent; default: by shape")
 parser.add_argument("--batches", type=common.integers, default=[1, 32, 128, 256])
 parser.add_argument("--seconds", type=float, default=0.25, help="to spend on each figure, about")
-parser.add_argument("--slow", type=float, default=2.0, help="leave out what takes more seconds a step")
+parser.add_argument("--slow", type=float, default=2.0, help="leave out what takes longer (large shapes: 5 times)")
 parser.add_argument(
     "--paths",
     type=lambda text: text.split(","),
@@ -47,9 +47,12 @@ def measure(
     models = references | {name: model for name, model in sparse.items() if model is not None}
     choice = candidates.path(models["auto"]) if "auto" in models else None
     connections = max(1, round(density / 100 * shape[0] * shape[1]))
-    for batch in options.batches:
-        bursts = {name: candidates.training_step(model, batch) for name, model in models.items()}
-        times = common.interleave(bursts, seconds=options.seconds, slow=options.slow * (1 + 4 * (shape[0] > 10000)))
+    slow: list[str] = []  # at one batch size, so at a larger one
+    limit = options.slow * (5 if shape in LARGE else 1)
+    for batch in sorted(options.batches):
+        bursts = {name: candidates.training_step(model, batch) for name, model in models.items() if name not in slow}
+        times = common.interleave(bursts, seconds=options.seconds, slow=limit)
+        slow = [name for name in models if name not in times]
         yield {
             "shape": shape,
             "batch": batch,
@@ -59,7 +62,7 @@ def measure(
             "ratio": common.ratios(times),
             "gflops": {name: 6e-9 * connections * batch / times[name] for name in times if name not in REFERENCES},
             "auto": choice,
-            "slow": [name for name in models if name not in times],
+            "slow": slow,
             "behind": behind(times, choice),
         }
 

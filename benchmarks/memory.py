@@ -28,7 +28,7 @@ parser.add_argument("--density", type=float, default=5.0, help="in percent, of t
 parser.add_argument("--batch", type=int, default=8)
 parser.add_argument("--steps", type=int, default=3)
 parser.add_argument("--optimizers", type=lambda text: text.split(","), default=["sgd", "adam"])
-parser.add_argument("--paths", type=lambda text: text.split(","), default=["Dense", "native", "stock", "auto"])
+parser.add_argument("--paths", type=lambda text: text.split(","), default=["Dense", "native", "stock"])
 parser.add_argument("--shapes", type=common.shapes, default=[LARGE], help="for the index bytes by density")
 parser.add_argument("--densities", type=common.numbers, default=common.numbers("50,20,10,5,2,1"), help="likewise")
 parser.add_argument("--child", type=json.loads, help="internal: what one process trains")

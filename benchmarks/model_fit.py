@@ -11,6 +11,7 @@ Keras. It is negative where TensorFlow overlaps the layers, as it does on the st
 
 from __future__ import annotations
 
+import math
 import time
 from typing import Any, NamedTuple
 
@@ -25,6 +26,7 @@ import keras_sparse as ks
 NETWORKS = "784-1000-1000-1000-10,3072-4000-1000-4000-10"
 DENSITIES = "50,20,10,5,2,1"
 STEPS_PER_EXECUTION = 20
+EXECUTION = 2  # how much longer than a step an execution of several may take
 BATCHES = 64  # of data; a burst of steps fits into one epoch
 SETTINGS = {"default": ("Dense", "masked", "native", "stock", "auto"), "spe20": ("Dense", "masked", "native", "auto")}
 
@@ -34,8 +36,8 @@ parser.add_argument("--densities", type=common.numbers, default=common.numbers(D
 parser.add_argument("--batch", type=int, default=128)
 parser.add_argument("--settings", type=lambda text: text.split(","), default=list(SETTINGS))
 parser.add_argument("--dense-last", action="store_true", help="let the output layer be dense in every network")
-parser.add_argument("--seconds", type=float, default=1.5, help="to spend on each figure, about")
-parser.add_argument("--slow", type=float, default=2.0, help="leave out what takes more seconds a step")
+parser.add_argument("--seconds", type=float, default=1.0, help="to spend on each figure, about")
+parser.add_argument("--slow", type=float, default=2.0, help="leave out what takes longer (executions: twice)")
 
 
 class Key(NamedTuple):
@@ -122,15 +124,28 @@ def build(name: str, setting: str, options: Any, missing: candidates.Missing) ->
     return models
 
 
-def measure(name: str, setting: str, options: Any, missing: candidates.Missing) -> list[dict[str, Any]]:
-    """Return a row for every density."""
+def measure(
+    name: str, setting: str, options: Any, missing: candidates.Missing, known: dict[Key, float]
+) -> list[dict[str, Any]]:
+    """Return a row for every density.
+
+    Args:
+        name: of the network, its sizes.
+        setting: "default" or "spe20".
+        options: of the command line.
+        missing: takes the reasons of candidates that cannot be had.
+        known: seconds of a step in an earlier setting; what is too slow already is not tried, and results are added.
+    """
     models = build(name, setting, options, missing)
     steps = STEPS_PER_EXECUTION if setting == "spe20" else 1
     best = "native" if any(key.name == "native" for key in models) else "auto"
     alone = {key: kernels(model, options.batch) for key, model in models.items() if key.name == best}
     bursts: dict[Any, common.Burst] = {key: fitting(model, setting, options.batch) for key, model in models.items()}
     bursts |= {(key, part): burst for key, parts in alone.items() for part, burst in parts.items()}
-    times = common.interleave(bursts, seconds=options.seconds, slow=options.slow * steps)
+    limit = options.slow * (1 if steps == 1 else EXECUTION)
+    bursts = {key: burst for key, burst in bursts.items() if known.get(key, 0) * steps <= limit}
+    times = common.interleave(bursts, seconds=options.seconds, slow=limit)
+    known |= {key: times[key] / steps if key in times else math.inf for key in models}
     rows = []
     for density in options.densities:
         keys = [key for key in models if key.density in (None, density)]
@@ -141,10 +156,11 @@ def measure(name: str, setting: str, options: Any, missing: candidates.Missing) 
         row["slow"] = [key.name for key in keys if key not in times]
         key = Key(best, density)
         parts = [(key, part) for part in alone.get(key, ())]
+        if key in models:
+            row["path"] = candidates.path(models[key])
         if best in chosen and all(part in times for part in parts):
             row["kernels_ms"] = 1e3 * sum(times[part] for part in parts)
             row["outside"] = 1 - row["kernels_ms"] / row["ms"][best]
-            row["path"] = candidates.path(models[key])
         rows.append(row)
     return rows
 
@@ -159,8 +175,9 @@ def main() -> None:
     )
     rows = []
     for name in options.networks:
+        known: dict[Key, float] = {}
         for setting in options.settings:
-            for row in measure(name, setting, options, missing):
+            for row in measure(name, setting, options, missing, known):
                 rows.append(row)
                 cells = ["slow" if n in row["slow"] else row["ratio"].get(n) for n in names]
                 outside = f"{row['outside']:.0%}" if "outside" in row else None
