@@ -24,7 +24,7 @@ import machine
 RESULTS = machine.ROOT / "build" / "bench"
 _ROUNDS = 5
 _FEWEST_ROUNDS = 3  # of a candidate that takes its time
-_LONG = 1.0  # above it a second call would tell no more than the first
+_TRACING = 3.0  # seconds that a first call may take longer
 _BUSY = 0.2  # cores in use by others from which a table says so
 _SHORT = 0.02  # seconds; below it a call after another candidate's finds caches and threads in its state
 
@@ -77,14 +77,15 @@ def interleave(bursts: Mapping[Any, Burst], *, seconds: float, slow: float = mat
     Args:
         bursts: the candidates.
         seconds: to spend on each, more or less; at least three calls are timed.
-        slow: a candidate whose first call, which also traces and allocates, takes longer than this many seconds is
-            left out.
+        slow: a candidate whose calls take longer than this many seconds is left out.
     """
     estimates: dict[Any, float] = {}
     for name, burst in bursts.items():
-        first = burst(1)[0]
-        if first <= slow:
-            estimates[name] = first if first > _LONG else min(first, burst(1)[0])
+        first = burst(1)[0]  # traces, too
+        if first <= slow + _TRACING:
+            second = burst(1)[0]
+            if second <= slow:
+                estimates[name] = second
     times: dict[Any, list[float]] = {name: [] for name in estimates}
     for number in range(_ROUNDS):
         for name, estimate in estimates.items():
