@@ -3,9 +3,11 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 OUTPUT ?= runs/demo
+PEER_TORCH ?= torch
+QUICK = --output build/bench/quick --seconds 0.1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow lint types format bench clean
+.PHONY: help demo test test-slow lint types format bench bench-quick bench-peers bench-scale bench-picture clean
 
 help:  ## Show this list.
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */\1|/' | awk -F'|' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -32,8 +34,32 @@ types: $(VENV)/.dev-installed  ## Check types, of the packages as they are insta
 format: $(VENV)/.dev-installed  ## Format the sources.
 	$(BIN)/ruff check --fix . ; $(BIN)/ruff format .
 
-bench: $(VENV)/.installed  ## Time sparse layers against keras.layers.Dense.
-	$(BIN)/python benchmarks/layer_step.py
+bench: $(VENV)/.installed  ## Time and measure sparse layers against keras.layers.Dense (a quarter of an hour).
+	$(BIN)/python benchmarks/junction.py
+	$(BIN)/python benchmarks/model_fit.py
+	$(BIN)/python benchmarks/inference.py
+	$(BIN)/python benchmarks/memory.py
+
+bench-quick: $(VENV)/.installed  ## The same on a few cases (two minutes).
+	$(BIN)/python benchmarks/junction.py $(QUICK) --shapes 784x1000,3072x4000 --batches 32,128 --densities 50,10,1
+	$(BIN)/python benchmarks/model_fit.py $(QUICK) --networks 784-1000-1000-1000-10 --densities 20,5,1
+	$(BIN)/python benchmarks/inference.py $(QUICK) --batches 1,32
+	$(BIN)/python benchmarks/memory.py --output build/bench/quick --units 8000 --optimizers sgd --paths native,auto
+
+# On Linux PyPI's torch brings CUDA along; PEER_TORCH can name another build, or options of pip.
+bench-peers: $(VENV)/.installed build/peers/.installed  ## Time junctions against sparselab, installed in build/peers.
+	BENCH_THREADS=2 $(BIN)/python benchmarks/peers.py --peer sparselab
+
+bench-scale: $(VENV)/.installed  ## Train 50 million neurons with 500 million connections (24 GB).
+	$(BIN)/python benchmarks/scale.py
+
+bench-picture: $(VENV)/.installed  ## Draw docs/benchmark.png from what `make bench` wrote.
+	$(BIN)/python benchmarks/picture.py
+
+build/peers/.installed:
+	$(PYTHON) -m venv build/peers
+	build/peers/bin/python -m pip install --quiet --disable-pip-version-check $(PEER_TORCH) sparselab
+	@touch $@
 
 clean:  ## Remove the virtual environment and all that was built (not runs/).
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache .hypothesis

@@ -1,0 +1,127 @@
+"""The layers that are compared, and their steps as compiled functions. The CPU only: a GPU is hidden."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import common  # first: it sets the number of threads
+import keras
+import numpy as np
+import tensorflow as tf
+
+import keras_sparse as ks
+
+tf.config.set_visible_devices([], "GPU")
+
+Tensor = Any
+PATHS = ("native", "stock", "dense", "auto")
+"""Values of `SparseDense(compute=...)` that are compared; "Dense" and "masked" are the other two candidates."""
+
+
+@keras.saving.register_keras_serializable("keras_sparse_benchmarks")
+class MaskedDense(keras.layers.Dense):
+    """The field's habit: a dense kernel multiplied by a mask of zeros and ones in every step."""
+
+    def __init__(self, units: int, *, density: float = 0.1, **kwargs: Any) -> None:
+        super().__init__(units, **kwargs)
+        self.density = density
+
+    def build(self, input_shape: Any) -> None:
+        """Create the kernel, the bias and the mask."""
+        super().build(input_shape)
+        shape = (input_shape[-1], self.units)
+        mask = np.random.default_rng(0).random(shape, np.float32) < self.density
+        self.mask = self.add_weight(shape=shape, initializer="zeros", trainable=False, name="mask")
+        self.mask.assign(mask.astype("float32"))
+
+    def call(self, inputs: Tensor, training: bool | None = None) -> Tensor:
+        """Return `activation(inputs @ (kernel * mask) + bias)`."""
+        del training
+        outputs = keras.ops.matmul(inputs, keras.ops.multiply(self.kernel, self.mask))
+        if self.bias is not None:
+            outputs = keras.ops.add(outputs, self.bias)
+        return outputs if self.activation is None else self.activation(outputs)
+
+
+class Missing:
+    """Which candidates could not be built, and why; says so once per reason."""
+
+    def __init__(self) -> None:
+        self._reasons: dict[str, str] = {}
+
+    def add(self, name: str, reason: object) -> None:
+        """Remember the first reason of a candidate."""
+        self._reasons.setdefault(name, str(reason))
+
+    def report(self) -> dict[str, str]:
+        """Print and return the reasons."""
+        for name, reason in self._reasons.items():
+            print(f"blank {name}: {reason}")
+        return dict(self._reasons)
+
+
+def make(name: str, units: int, density: float, **options: Any) -> keras.layers.Layer:
+    """Return the layer of a candidate.
+
+    Raises:
+        ValueError: when this version, or this shape, does not have the compute path.
+    """
+    if name == "Dense":
+        return keras.layers.Dense(units, **options)
+    if name == "masked":
+        return MaskedDense(units, density=density, **options)
+    return ks.SparseDense(units, density=density, compute=name, seed=0, **options)
+
+
+def built(name: str, shape: tuple[int, int], density: float, missing: Missing) -> keras.Sequential | None:
+    """Return a model of one junction without bias, or None if it cannot be had."""
+    try:
+        layer = make(name, shape[1], density, use_bias=False)
+        return keras.Sequential([keras.Input((shape[0],)), layer])
+    except ValueError as error:
+        missing.add(name, error)
+        return None
+
+
+def path(model: keras.Model) -> str:
+    """Return the compute path of the first sparse junction of a model."""
+    paths = (junction.compute for junction in ks.inspect(model).junctions)
+    return next((name for name in paths if name != "keras"), "keras")
+
+
+def training_step(model: keras.Model, batch: int) -> common.Burst:
+    """Return the burst of forward and both gradients of a junction, from and to TensorFlow's row-major tensors.
+
+    The outputs are returned as well: the gradients of a product do not need them, and TensorFlow would leave the
+    forward out.
+    """
+    n_in, n_out = model.input_shape[-1], model.output_shape[-1]
+    return _step(model.layers[-1], [v.value for v in model.trainable_variables], batch, n_in, n_out, inputs=True)
+
+
+def kernel_step(layer: ks.SparseDense, batch: int, *, inputs: bool) -> common.Burst:
+    """Return the burst of what a sparse layer's kernel does in a training step: no bias, no activation.
+
+    Args:
+        layer: a built layer.
+        batch: number of samples.
+        inputs: whether the gradient of the inputs is wanted, which the first layer of a network does not need.
+    """
+    n_in, n_out = layer.kernel.shape
+    return _step(layer.kernel.matmul, [layer.kernel.values.value], batch, n_in, n_out, inputs=inputs)
+
+
+def _step(
+    product: Callable[[Tensor], Tensor], weights: list[Tensor], batch: int, n_in: int, n_out: int, *, inputs: bool
+) -> common.Burst:
+    x, dy = tf.random.normal([batch, n_in]), tf.random.normal([batch, n_out])
+
+    @tf.function
+    def step(x: Tensor, dy: Tensor) -> Any:
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            y = product(x)
+        return y, tape.gradient(y, [*weights, x] if inputs else weights, dy)
+
+    return common.calls(lambda: step(x, dy))
