@@ -169,6 +169,7 @@ class SparseKernel:
             device=device,
             shape=self._shape,
             connections=self._storage.written,
+            capacity=self.capacity,
             dtype=self._layer.compute_dtype,
             native=paths.native_instruction_set() if device == "cpu" else None,
             portable=portable,
@@ -192,7 +193,7 @@ class SparseKernel:
         flat = x if len(x.shape) == 2 else ops.reshape(x, [-1, size_in])
         exported = keras.backend.backend() == "tensorflow" and exporting.exporting()
         choice = self.choice(portable=exported)
-        path = paths.get(choice.path)
+        path = paths.get(choice.module or choice.path)
         # The native kernels take float32 values whatever the activations are.
         values = ops.cast(paths.value(self.values), "float32" if choice.path == "native" else x.dtype)
         if exported:
@@ -219,7 +220,8 @@ class SparseKernel:
             x: [..., n_in].
             y: [..., n_out], with the same leading dimensions.
         """
-        path = paths.get(self.choice().path)
+        choice = self.choice()
+        path = paths.get(choice.module or choice.path)
         operands = path.operands(*self._storage.index_tensors(), self.layout)
         x = ops.reshape(ops.convert_to_tensor(x), [-1, self._shape[0]])
         y = ops.cast(ops.reshape(ops.convert_to_tensor(y), [-1, self._shape[1]]), x.dtype)

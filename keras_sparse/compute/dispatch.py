@@ -10,16 +10,26 @@ DENSE_BYTES = 64 * 2**20  # invariant: no dense matrix above this, unless the ke
 PATHS = ("auto", "native", "stock", "dense", "generic")
 NATIVE_DTYPES = ("float32", "bfloat16", "float16")
 
+# Measured on CPUs (benchmarks/RESULTS.md): from this density on, and for this many samples, building the matrix and
+# multiplying with it beats the native kernels.
+BUILD_DENSITY, BUILD_BATCH = 0.75, 32
 # Measured on CPUs (benchmarks/RESULTS.md): below this density tf.sparse beats building the matrix, by positions.
 _STOCK_BELOW = ((2**16, 0.0), (2**20, 0.015), (2**63, 0.04))
 
 
 @dataclass(frozen=True)
 class Choice:
-    """A compute path and the reason for it."""
+    """A compute path and the reason for it.
+
+    Attributes:
+        path: its name.
+        reason: why this one.
+        module: the module of `keras_sparse.compute` that does it, if it is not called as the path is.
+    """
 
     path: str
     reason: str
+    module: str = ""
 
 
 def dense_allowed(shape: tuple[int, int], connections: int, itemsize: int = 4) -> bool:
@@ -42,6 +52,7 @@ def choose(
     device: str,
     shape: tuple[int, int],
     connections: int,
+    capacity: int | None = None,
     dtype: str = "float32",
     native: str | None = None,
     portable: bool = False,
@@ -55,6 +66,7 @@ def choose(
         device: "cpu" or "gpu".
         shape: (n_in, n_out).
         connections: number of connections.
+        capacity: number of connections there is room for; default `connections`.
         dtype: of the activations.
         native: instruction set of the native kernels; None where they are not installed.
         portable: whether the graph must run where Keras Sparse is not installed.
@@ -64,6 +76,7 @@ def choose(
     """
     check_requested(requested)
     n_in, n_out = shape
+    room = connections if capacity is None else capacity
     density = connections / (n_in * n_out)
     if backend != "tensorflow":
         if requested in ("native", "stock", "dense"):
@@ -77,11 +90,21 @@ def choose(
             f"MiB for a kernel of density {density:.3g}; it is allowed up to {DENSE_BYTES // 2**20} MiB or from density "
             '0.5. Use compute="auto", "native" or "stock".'
         )
+    obstacle = _native_obstacle(device, dtype, native, portable)
+    if requested == "dense" and obstacle is None:
+        return Choice("dense", "asked for", "native.dense")
     if requested not in ("auto", "native"):
         return Choice(requested, "asked for")
-    obstacle = _native_obstacle(device, dtype, native, portable)
     if obstacle is None:
-        return Choice("native", f"{'asked for' if requested == 'native' else 'own kernels'}, {native}")
+        if requested == "native":
+            return Choice("native", f"asked for, {native}")
+        if room >= BUILD_DENSITY * n_in * n_out:
+            return Choice(
+                "native",
+                f"own kernels, {native}; a matrix from {BUILD_BATCH} samples and density {BUILD_DENSITY:g} on",
+                "native.adaptive",
+            )
+        return Choice("native", f"own kernels, {native}")
     choice = _without_native(device, shape, connections, dtype)
     return Choice(choice.path, f"{choice.reason} ({obstacle})")
 

@@ -30,7 +30,8 @@ class Operands(NamedTuple):
 class Path(Protocol):
     """A compute path: a module with these functions. `x` and `y` are two-dimensional, samples first.
 
-    A path whose `multiply` has a gradient of its own, in bounded memory, says so by `DIFFERENTIABLE = True`.
+    A path may also offer `product(x, values, index, shape, *, transpose)`, the differentiable product itself, where it
+    has a better way than the one that `compute.product` makes of these functions.
     """
 
     def operands(self, ids: Tensor, rows: Tensor, layout: Layout) -> Operands:
@@ -59,7 +60,7 @@ class DecodedPath(Path, Protocol):
 
 
 def get(name: str) -> Path:
-    """Return the module of path `name`."""
+    """Return the module `name` of this package."""
     return cast(Path, import_module(f".{name}", __package__))
 
 

@@ -37,8 +37,9 @@ def matmul(
         on_backward: called with (inputs, gradient of outputs), both in the orientation of `shape`.
     """
 
-    if on_backward is None and getattr(path, "DIFFERENTIABLE", False):
-        return path.multiply(x, path.prepare(values, operands.index, shape), shape, transpose=transpose)
+    own = getattr(path, "product", None)
+    if own is not None and on_backward is None:
+        return own(x, values, operands.index, shape, transpose=transpose)
 
     @ops.custom_gradient
     def product(x: Tensor, values: Tensor) -> tuple[Tensor, Callable[..., tuple[Tensor, Tensor]]]:

@@ -18,6 +18,11 @@ struct Junction {
   bool wide;
 
   int64_t first_output(int64_t b) const { return b * block; }
+  // The output of connection k of block b.
+  int64_t output(int64_t b, int64_t k) const {
+    return b * block + (wide ? static_cast<int64_t>(static_cast<const uint32_t*>(ids)[k])
+                             : static_cast<int64_t>(static_cast<const uint16_t*>(ids)[k]));
+  }
   int64_t block_size(int64_t b) const { return b + 1 < blocks ? block : n_out - b * block; }
 };
 

@@ -127,7 +127,7 @@ inline Wide<T> connect(const Row<T>& x, Row<T>& dx, const float* dy, float value
   using V = Wide<T>;
   V dot{};
   for (int j = 0; j < Row<T>::count; j++) {
-    const V d = V::load(dy + j * V::width);
+    const V d = DX && DW ? V::load_once(dy + j * V::width) : V::load(dy + j * V::width);
     if (DX) dx.v[j] = V::fma(V::all(value), d, dx.v[j]);
     if (DW) dot = j ? V::fma(d, x.v[j], dot) : V::mul(d, x.v[j]);
   }

@@ -27,4 +27,8 @@ Status multiply(const Kernels&, const Junction&, const Activations& x, const Act
 Status gradients(const Kernels&, const Junction&, const Activations& x, const Activations& dy, const Activations& dx,
                  float* dw);
 
+// The matrix [n_in, n_out], and the entries of a matrix at the connections, [capacity] with a tail of zeros.
+Status to_dense(const Kernels&, const Junction&, Element, void* matrix);
+Status from_dense(const Kernels&, const Junction&, Element, const void* matrix, float* values);
+
 }  // namespace keras_sparse

@@ -8,6 +8,12 @@ struct Vec16 {
   __m512 v;
 
   static Vec16 load(const float* p) { return {_mm512_loadu_ps(p)}; }
+  // `load` into a register that is used twice; the compiler would rather read memory twice.
+  static Vec16 load_once(const float* p) {
+    Vec16 r = load(p);
+    asm("" : "+v"(r.v));
+    return r;
+  }
   void store(float* p) const { _mm512_storeu_ps(p, v); }
   static Vec16 all(float f) { return {_mm512_set1_ps(f)}; }
   static Vec16 fma(Vec16 a, Vec16 b, Vec16 c) { return {_mm512_fmadd_ps(a.v, b.v, c.v)}; }

@@ -14,6 +14,7 @@ struct Vec4 {
     __builtin_memcpy(&r.v, p, sizeof r.v);
     return r;
   }
+  static Vec4 load_once(const float* p) { return load(p); }
   void store(float* p) const { __builtin_memcpy(p, &v, sizeof v); }
   static Vec4 all(float f) { return {Raw{f, f, f, f}}; }
   static Vec4 fma(Vec4 a, Vec4 b, Vec4 c) { return {a.v * b.v + c.v}; }

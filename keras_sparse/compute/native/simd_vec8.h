@@ -8,6 +8,12 @@ struct Vec8 {
   __m256 v;
 
   static Vec8 load(const float* p) { return {_mm256_loadu_ps(p)}; }
+  // `load` into a register that is used twice; the compiler would rather read memory twice.
+  static Vec8 load_once(const float* p) {
+    Vec8 r = load(p);
+    asm("" : "+x"(r.v));
+    return r;
+  }
   void store(float* p) const { _mm256_storeu_ps(p, v); }
   static Vec8 all(float f) { return {_mm256_set1_ps(f)}; }
   static Vec8 fma(Vec8 a, Vec8 b, Vec8 c) { return {_mm256_fmadd_ps(a.v, b.v, c.v)}; }

@@ -1,0 +1,54 @@
+"""Native or dense, decided at run time: for kernels so full that a large batch is multiplied faster by the matrix.
+
+The batch may be unknown when a graph is traced, and a policy may shrink the kernel while it trains.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import tensorflow as tf
+
+from ..dispatch import BUILD_BATCH, BUILD_DENSITY
+from . import dense, multiply, operands, ops, outer, prepare
+from .ops import Stored
+
+__all__ = ["multiply", "operands", "outer", "prepare", "product"]
+Tensor = Any
+
+
+def product(x: Tensor, values: Tensor, index: Stored, shape: tuple[int, int], *, transpose: bool) -> Tensor:
+    """Return x W or x Wᵀ; the matrix is built once for the forward and the backward."""
+
+    @tf.custom_gradient
+    def multiplied(x: Tensor, values: Tensor) -> tuple[Tensor, Callable[..., tuple[Tensor, Tensor]]]:
+        full = tf.logical_and(
+            index.rows[-1] >= round(BUILD_DENSITY * shape[0] * shape[1]), tf.shape(x, out_type=tf.int64)[0] >= BUILD_BATCH
+        )
+        matrix = tf.cond(full, lambda: ops.to_dense(values, index, x.dtype), lambda: tf.zeros([0, 0], x.dtype))
+
+        def gradient(dy: Tensor) -> tuple[Tensor, Tensor]:
+            left, right = (dy, x) if transpose else (x, dy)
+
+            def by_matrix() -> tuple[Tensor, Tensor]:
+                dx = tf.matmul(dy, matrix, transpose_b=not transpose)
+                return dx, tf.cast(dense.outer(left, right, index, shape), tf.float32)
+
+            def by_connections() -> tuple[Tensor, Tensor]:
+                if not transpose:
+                    return ops.gradients(x, dy, values, index)
+                return ops.multiply(dy, values, index, transpose=False), ops.outer(left, right, index)
+
+            return tf.cond(full, by_matrix, by_connections)
+
+        y = tf.cond(
+            full,
+            lambda: tf.matmul(x, matrix, transpose_b=transpose),
+            lambda: ops.multiply(x, values, index, transpose=transpose),
+        )
+        return y, gradient
+
+    y = multiplied(x, values)
+    y.set_shape([x.shape[0], shape[0 if transpose else 1]])
+    return y
