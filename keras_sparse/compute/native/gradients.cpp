@@ -6,7 +6,7 @@ namespace {
 // Each task is a range of tiles, with sums of its own for the connections; they are added up at the end.
 Status gradients_tiles(const Kernels& kernels, const Junction& w, const Activations& x, const Activations& dy,
                        const Activations& dx, float* dw, Team& team) {
-  const int size = tile_size(kernels, dy.batch, team.threads());
+  const int size = tile_size(kernels.widest_gather, dy.batch, team.threads());
   const Tiles tiles(dy.batch, size);
   const int64_t groups = std::min<int64_t>(team.threads(), tiles.count()), count = connections(w);
   const int64_t in_floats = Scratch::rounded(w.n_in * tile_samples(size));
@@ -46,7 +46,7 @@ Status gradients_tiles(const Kernels& kernels, const Junction& w, const Activati
 // All tiles are packed first; then each task is a range of inputs with all their connections.
 Status gradients_inputs(const Kernels& kernels, const Junction& w, const Activations& x, const Activations& dy,
                         const Activations& dx, float* dw, Team& team) {
-  const int size = tile_size(kernels, dy.batch, 1);
+  const int size = tile_size(kernels.widest_gather, dy.batch, 1);
   const Tiles tiles(dy.batch, size);
   const int64_t chunk = std::min<int64_t>(256, divide_up(divide_up(w.n_in, team.threads() * 8), 16) * 16);
   const int64_t sums_floats = dx.data ? chunk * tile_samples(size) : 0;

@@ -1,7 +1,7 @@
 // The inner loops, compiled once per instruction set and chosen at run time.
 //
 // Activations come as panels, [feature][T]: T samples of a feature lie together, so that a connection is one
-// multiply-add over T neighbours. A batch is cut into tiles of 64, 32, 16 or 8 samples (`tile_sizes`).
+// multiply-add over T neighbours. A batch is cut into tiles of 128, 64, 32, 16 or 8 samples.
 #pragma once
 
 #include <cstdint>
@@ -10,10 +10,9 @@
 
 namespace keras_sparse {
 
-// Number of tile sizes, largest first; tile `size` holds 64 >> size samples.
-constexpr int kTileSizes = 4;
-constexpr int kLargestTile = 64;
-constexpr int tile_samples(int size) { return kLargestTile >> size; }
+// Number of tile sizes, largest first; tile `size` holds 128 >> size samples.
+constexpr int kTileSizes = 5;
+constexpr int tile_samples(int size) { return 128 >> size; }
 
 // Row-major activations, [batch, features], of one tile: `samples` rows starting at `data`.
 struct Rows {
@@ -24,7 +23,7 @@ struct Rows {
 
 struct Kernels {
   const char* name;
-  int widest;  // index of the largest tile that fits the registers
+  int widest_scatter, widest_gather;  // the largest tile that fits the registers, and pays
 
   // panel[f - from][T] = x[s][f], zero beyond `samples`.
   void (*pack[kTileSizes][3])(const Rows& x, int64_t from, int64_t to, float* panel);

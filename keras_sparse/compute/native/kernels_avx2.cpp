@@ -30,6 +30,6 @@ constexpr int kLargest = 8;
 
 namespace keras_sparse {
 extern const Kernels kKernelsAvx2;
-const Kernels kKernelsAvx2 = KERAS_SPARSE_KERNELS("avx2", 1);
+const Kernels kKernelsAvx2 = KERAS_SPARSE_KERNELS("avx2", 2, 2);
 }  // namespace keras_sparse
 #endif

@@ -26,7 +26,7 @@ struct WideOf<8> {
 template <int T>
 using Wide = typename WideOf<T>::Type;
 using Square = Vec8;
-constexpr int kLargest = 64;
+constexpr int kLargest = 128;
 }  // namespace
 
 #include "kernels_impl.h"
@@ -39,6 +39,6 @@ constexpr int kLargest = 64;
 
 namespace keras_sparse {
 extern const Kernels kKernelsAvx512;
-const Kernels kKernelsAvx512 = KERAS_SPARSE_KERNELS("avx512", 0);
+const Kernels kKernelsAvx512 = KERAS_SPARSE_KERNELS("avx512", 0, 1);
 }  // namespace keras_sparse
 #endif

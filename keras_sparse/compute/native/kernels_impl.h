@@ -224,19 +224,20 @@ int64_t largest_id(const void* data, int64_t from, int64_t to) {
   return from < to ? static_cast<int64_t>(largest) : -1;
 }
 
-#define KERAS_SPARSE_TILES(entry) {entry(64), entry(32), entry(16), entry(8)}
+#define KERAS_SPARSE_TILES(entry) {entry(128), entry(64), entry(32), entry(16), entry(8)}
 #define KERAS_SPARSE_PACK(T) {pack<T, Float32>, pack<T, BFloat16>, pack<T, Float16>}
 #define KERAS_SPARSE_UNPACK(T) {unpack<T, Float32>, unpack<T, BFloat16>, unpack<T, Float16>}
 #define KERAS_SPARSE_SCATTER(T) {scatter<T, uint16_t>, scatter<T, uint32_t>}
 #define KERAS_SPARSE_SCATTER_ALL(T) {scatter_all<T, uint16_t>, scatter_all<T, uint32_t>}
 #define KERAS_SPARSE_GATHER(T) {gather<T, uint16_t>, gather<T, uint32_t>}
 
-#define KERAS_SPARSE_KERNELS(name, widest)                                                    \
-  {                                                                                           \
-    name, widest, KERAS_SPARSE_TILES(KERAS_SPARSE_PACK), KERAS_SPARSE_TILES(KERAS_SPARSE_UNPACK),  \
-        KERAS_SPARSE_TILES(KERAS_SPARSE_SCATTER), KERAS_SPARSE_TILES(KERAS_SPARSE_SCATTER_ALL),    \
-        KERAS_SPARSE_TILES(KERAS_SPARSE_GATHER), {scatter_one<uint16_t>, scatter_one<uint32_t>},   \
-        {gather_one<uint16_t>, gather_one<uint32_t>}, {largest_id<uint16_t>, largest_id<uint32_t>} \
+#define KERAS_SPARSE_KERNELS(name, widest_scatter, widest_gather)                                  \
+  {                                                                                                \
+    name, widest_scatter, widest_gather, KERAS_SPARSE_TILES(KERAS_SPARSE_PACK),                    \
+        KERAS_SPARSE_TILES(KERAS_SPARSE_UNPACK), KERAS_SPARSE_TILES(KERAS_SPARSE_SCATTER),         \
+        KERAS_SPARSE_TILES(KERAS_SPARSE_SCATTER_ALL), KERAS_SPARSE_TILES(KERAS_SPARSE_GATHER),     \
+        {scatter_one<uint16_t>, scatter_one<uint32_t>}, {gather_one<uint16_t>, gather_one<uint32_t>}, \
+        {largest_id<uint16_t>, largest_id<uint32_t>}                                               \
   }
 
 }  // namespace

@@ -15,8 +15,8 @@ constexpr int kLargest = 4;
 namespace keras_sparse {
 extern const Kernels kKernelsPortable;
 #if defined(__aarch64__)
-const Kernels kKernelsPortable = KERAS_SPARSE_KERNELS("neon", 1);
+const Kernels kKernelsPortable = KERAS_SPARSE_KERNELS("neon", 2, 2);
 #else
-const Kernels kKernelsPortable = KERAS_SPARSE_KERNELS("portable", 2);
+const Kernels kKernelsPortable = KERAS_SPARSE_KERNELS("portable", 3, 3);
 #endif
 }  // namespace keras_sparse

@@ -4,7 +4,7 @@ namespace keras_sparse {
 namespace {
 
 constexpr int64_t kNearSums = 32 << 10;  // bytes of sums that stay in the first-level cache
-constexpr int64_t kFarSums = 512 << 10;  // … in the second-level cache
+constexpr int64_t kFarSums = 256 << 10;  // … in the second-level cache
 constexpr int64_t kNearRow = 5;          // connections per row that pay for a pass over a part of the block
 
 // How to go through a block: `part` outputs at a time, so that the sums stay near, or all at once.
@@ -13,14 +13,16 @@ struct Plan {
   int64_t part;
 
   Plan(const Kernels& kernels, const Junction& w, int64_t batch, int64_t parts)
-      : size(tile_size(kernels, batch, parts)), part(w.block) {
-    const int64_t near = kNearSums / row_bytes();
-    if (w.block <= near + near / 2) return;
-    if (connections(w) * near >= kNearRow * w.n_in * w.n_out) {
-      part = near;
-    } else {
-      while (size + 1 < kTileSizes && tile_samples(size) > 16 && w.block * row_bytes() > kFarSums) size++;
+      : size(tile_size(kernels.widest_scatter, batch, parts)), part(w.block) {
+    for (const int largest = size; size < largest + 2 && size + 1 < kTileSizes; size++) {
+      const int64_t near = kNearSums / row_bytes();
+      if (w.block <= near + near / 2) return;
+      if (connections(w) * near >= kNearRow * w.n_in * w.n_out) {
+        part = near;
+        return;
+      }
     }
+    while (size + 1 < kTileSizes && tile_samples(size) > 16 && w.block * row_bytes() > kFarSums) size++;
   }
 
   int64_t row_bytes() const { return tile_samples(size) * static_cast<int64_t>(sizeof(float)); }

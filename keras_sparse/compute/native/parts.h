@@ -31,8 +31,8 @@ inline bool divide_batch(const Junction& w, int64_t batch, int threads) {
 }
 
 // The largest tile that is not half empty and leaves a tile for each of `parts`.
-inline int tile_size(const Kernels& kernels, int64_t batch, int64_t parts) {
-  int size = kernels.widest;
+inline int tile_size(int widest, int64_t batch, int64_t parts) {
+  int size = widest;
   while (size + 1 < kTileSizes && tile_samples(size) > 16 &&
          (2 * batch <= tile_samples(size) || divide_up(batch, tile_samples(size)) < parts)) {
     size++;
