@@ -3,11 +3,16 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 OUTPUT ?= runs/demo
+CXX ?= c++
+NATIVE = $(wildcard keras_sparse/compute/native/*.cpp keras_sparse/compute/native/*.h)
+# Everything but the bridge to TensorFlow.
+KERNELS = $(filter-out %/tensorflow_c_api.cpp %/tensorflow_ops.cpp,$(filter %.cpp,$(NATIVE)))
+CASES ?= 400
 PEER_TORCH ?= torch
 QUICK = --output build/bench/quick --seconds 0.1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow lint types format bench bench-quick bench-peers bench-scale bench-picture clean
+.PHONY: help demo test test-slow sanitize lint types format bench bench-quick bench-peers bench-scale bench-picture clean
 
 help:  ## Show this list.
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */\1|/' | awk -F'|' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -20,6 +25,14 @@ test: $(VENV)/.test-installed  ## Run the tests.
 
 test-slow: $(VENV)/.test-installed  ## Run the tests that take minutes each.
 	$(BIN)/python -m pytest -m slow $(PYTEST_ARGS)
+
+sanitize: build/kernels_test-address,undefined build/kernels_test-thread  ## Run the native kernels under sanitizers.
+	for test in $^; do echo $$test; $$test $(CASES) || exit 1; done
+
+build/kernels_test-%: tests/native/kernels_test.cpp $(NATIVE)
+	@mkdir -p build
+	$(CXX) -std=c++17 -O1 -g -fno-omit-frame-pointer -fno-sanitize-recover=all -fsanitize=$* -Wall -Wextra \
+		-Wno-maybe-uninitialized -Ikeras_sparse/compute/native $< $(KERNELS) -o $@ -pthread
 
 lint: $(VENV)/.dev-installed  ## Check style and formatting.
 	$(BIN)/ruff check .
@@ -70,14 +83,14 @@ $(BIN)/python:
 	@$(PYTHON) -m venv $(VENV) || \
 		{ echo "$(PYTHON) has no venv module: on Debian or Ubuntu, apt install python3-venv."; rm -rf $(VENV); exit 1; }
 
-$(VENV)/.installed: pyproject.toml | $(BIN)/python
+$(VENV)/.installed: pyproject.toml $(NATIVE) | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
 	@touch $@
 
-$(VENV)/.test-installed: pyproject.toml | $(BIN)/python
+$(VENV)/.test-installed: pyproject.toml $(NATIVE) | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test]'
 	@touch $@ $(VENV)/.installed
 
-$(VENV)/.dev-installed: pyproject.toml | $(BIN)/python
+$(VENV)/.dev-installed: pyproject.toml $(NATIVE) | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	@touch $@ $(VENV)/.test-installed $(VENV)/.installed

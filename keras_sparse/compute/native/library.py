@@ -65,7 +65,13 @@ class Library:
 
 @cache
 def load() -> Library | None:
-    """Return the native kernels, or None, with one line in the log, where they cannot be used."""
+    """Return the native kernels, or None, with one line in the log, where they cannot be used.
+
+    The environment variable KERAS_SPARSE_INSTRUCTION_SET names an instruction set to use instead of the best one, or
+    "none" to do without native kernels; KERAS_SPARSE_THREADS the number of threads, by default TensorFlow's.
+    """
+    if os.environ.get(INSTRUCTION_SET) == "none":
+        return None
     try:
         library = _load()
     except Exception as error:
