@@ -9,7 +9,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from ..compute.exporting import read
+from ..compute import host
 from ..topology.connectivity import Int64
 
 if TYPE_CHECKING:
@@ -72,35 +72,73 @@ def _initial(optimizer: Any, name: str) -> float | None:
     return 0.0
 
 
-def carry(optimizer: Any, kernel: SparseKernel, source: Int64, values: NDArray[Any]) -> None:
+class Move(NamedTuple):
+    """Where connections go: all that a rewiring means for arrays of one entry per connection.
+
+    Attributes:
+        stay: old places of the connections that stay, ascending, [s].
+        to: their new places, ascending, [s].
+        new: places of the newcomers, [n]; K = s + n.
+    """
+
+    stay: Int64
+    to: Int64
+    new: Int64
+
+    @classmethod
+    def of(cls, keep: NDArray[np.bool_], new: Int64) -> Move:
+        """Return the move that keeps the old connections of `keep` and puts newcomers at the places `new`."""
+        stay = np.flatnonzero(keep)
+        old = np.ones(len(stay) + len(new), bool)
+        old[new] = False
+        return cls(stay, np.flatnonzero(old), new)
+
+    @classmethod
+    def from_source(cls, source: Int64) -> Move:
+        """Return the move to connections whose old places are `source`, -1 for newcomers, [K]."""
+        old = source >= 0
+        return cls(source[old], np.flatnonzero(old), np.flatnonzero(~old))
+
+    def carry(self, old: NDArray[Any], capacity: int, fill: float = 0.0) -> NDArray[Any]:
+        """Return `old` after the move, [capacity]; newcomers and the unused tail hold `fill`."""
+        new = np.full(capacity, fill, old.dtype)
+        new[self.to] = old.take(self.stay)
+        return new
+
+
+def carry(optimizer: Any, kernel: SparseKernel, move: Move, values: NDArray[Any]) -> None:
     """Move the slots of `kernel` along with its connections.
 
     Args:
         optimizer: a Keras optimizer, or None.
         kernel: the kernel about to change.
-        source: for every connection of the new topology its place in the old one, or -1 for a newcomer, [K].
-        values: weights of the new topology, [K].
+        move: of its connections.
+        values: weights of the new topology, at least [K].
     """
     for slot in slots(optimizer, kernel.values):
-        old = read(slot.variable)
-        fresh = np.asarray(values, old.dtype) if slot.initial is None else old.dtype.type(slot.initial)
-        new = np.full(kernel.capacity, slot.initial or 0.0, old.dtype)
-        new[: len(source)] = np.where(source >= 0, old[source], fresh)
-        slot.variable.assign(new)
+        new = move.carry(host.view(slot.variable).array, kernel.capacity, slot.initial or 0.0)
+        if slot.initial is None:
+            new[move.new] = values[move.new]
+        host.write(slot.variable, new)
 
 
 def reset(optimizer: Any, kernel: SparseKernel) -> None:
     """Give every slot of `kernel` its initial value, and note that the slots belong to the topology again."""
     values = kernel.host_values()
-    carry(optimizer, kernel, np.full(len(values), -1, np.int64), values)
+    nothing = np.empty(0, np.int64)
+    carry(optimizer, kernel, Move(nothing, nothing, np.arange(len(values))), values)
     kernel.mark_slots_aligned()
 
 
 def iterations(optimizer: Any) -> int:
     """Return the number of steps the optimizer has done; 0 without one."""
-    return 0 if optimizer is None else int(np.asarray(optimizer.iterations))
+    return 0 if optimizer is None else int(_scalar(optimizer.iterations))
 
 
 def learning_rate(optimizer: Any) -> float:
     """Return the optimizer's present learning rate; 0 without one."""
-    return 0.0 if optimizer is None else float(np.asarray(optimizer.learning_rate))
+    return 0.0 if optimizer is None else float(_scalar(optimizer.learning_rate))
+
+
+def _scalar(value: Any) -> Any:
+    return host.view(value).array if isinstance(value, keras.Variable) else np.asarray(value)

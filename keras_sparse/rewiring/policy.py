@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..topology import counter_rng
+from ..topology import counter_rng, places
 from ..topology.connectivity import Connectivity, Int64
-from ..topology.sampling import distinct_free
+from ..topology.growing import Grown, compact, grow
 
 if TYPE_CHECKING:
     from ..kernel import SparseKernel
@@ -39,12 +40,20 @@ class Change:
     kept_values: Floats | None = None
 
 
+class _Draw(NamedTuple):
+    """Candidates that were handed out, and what becomes of the kernel with them."""
+
+    keep: NDArray[np.bool_]
+    inputs: Int64
+    outputs: Int64
+    grown: Grown
+
+
 class KernelView:
     """One sparse kernel as a policy sees it: arrays to read, nothing to write.
 
     Attributes:
         name: of the layer (and of the kernel, if the layer has several).
-        connectivity: the connections that exist.
         values: their weights, [K].
         capacity: number of connections there is room for.
         slots: the optimizer's state at every connection, name to [K]; empty before the first step.
@@ -52,13 +61,19 @@ class KernelView:
 
     def __init__(self, kernel: SparseKernel, name: str, *, slots: Mapping[str, Floats], key: tuple[int, ...]) -> None:
         self.name = name
-        self.connectivity: Connectivity = kernel.connectivity
-        self.values: Floats = _read_only(kernel.host_values().copy())
+        self.values: Floats = _read_only(kernel.host_values())
         self.capacity: int = kernel.capacity
         self.slots = {name: _read_only(slot) for name, slot in slots.items()}
         self._kernel = kernel
+        self._index = kernel.index()
         self._key = key
         self._draws = 0
+        self._drawn: _Draw | None = None
+
+    @cached_property
+    def connectivity(self) -> Connectivity:
+        """The connections that exist, decoded when it is asked for."""
+        return self._kernel.connectivity
 
     def initial(self, n: int) -> Floats:
         """Return `n` fresh values from the kernel's initializer, with its mean degrees as fans, [n]."""
@@ -73,28 +88,41 @@ class KernelView:
                 was just removed may return. By default all of them stay.
 
         Returns:
-            (inputs [n], outputs [n], scores): scores is None for random candidates.
+            (inputs [n], outputs [n], scores): arrays to read; scores is None for random candidates.
 
         Raises:
             ValueError: when fewer than `n` positions are empty.
         """
-        n_in, n_out = self.connectivity.shape
-        taken = self.connectivity.keys if keep is None else self.connectivity.keys[keep]
-        taken.sort()
-        if n > n_in * n_out - len(taken):
-            raise ValueError(
-                f"{self.name}: {n} new connections wanted, but {n_in * n_out - len(taken)} positions are empty."
-            )
-        keys = distinct_free(self._rng(_CANDIDATES), n_in * n_out, n, taken)
-        inputs, outputs = np.divmod(keys, n_out)
+        layout = self._kernel.layout
+        positions = layout.shape[0] * layout.shape[1]
+        taken = places.of_index(layout, self._index.ids, self._index.rows)
+        if keep is None:
+            keep = np.ones(len(taken), bool)
+        taken = compact(taken, keep)
+        if n > positions - len(taken):
+            raise ValueError(f"{self.name}: {n} new connections wanted, but {positions - len(taken)} positions are empty.")
+        grown = grow(self._rng(_CANDIDATES), positions, n, taken)
+        inputs, outputs = map(_read_only, places.to_units(layout, grown.places.take(grown.new)))
+        self._drawn = _Draw(keep.copy(), inputs, outputs, grown)
         return inputs, outputs, None
+
+    def take_grown(self, change: Change) -> Grown | None:
+        """Return the connections after `change` if it answers with the last candidates as they were drawn.
+
+        These are known to be valid, and merged with the connections that stay. They are handed out once: they take
+        up to eight bytes per connection.
+        """
+        drawn, self._drawn = self._drawn, None
+        if drawn is None or change.inputs is not drawn.inputs or change.outputs is not drawn.outputs:
+            return None
+        return drawn.grown if np.array_equal(drawn.keep, change.keep) else None
 
     def _rng(self, purpose: int) -> np.random.Generator:
         self._draws += 1  # two calls of one update are independent
         return counter_rng.generator(*self._key, purpose, self._draws)
 
 
-def _read_only(array: Floats) -> Floats:
+def _read_only(array: NDArray[Any]) -> NDArray[Any]:
     array = array.view()
     array.setflags(write=False)
     return array

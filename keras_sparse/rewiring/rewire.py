@@ -9,7 +9,7 @@ from typing import Any
 import keras
 
 from ..callback_list import running
-from ..compute.exporting import read
+from ..compute import host
 from ..junctions import Junction, layers, select
 from ..topology import counter_rng
 from . import optimizer_state
@@ -90,6 +90,7 @@ class Rewire(keras.callbacks.Callback):
         self._optimizer: Any = None
         self._attached: Any = None
         self._explored: dict[int, Explored] = {}
+        self._tracked: dict[int, int] = {}  # fingerprints of the topologies `_explored` saw last
         self._others: list[Rewire] = []
         self._epoch = 0
         self._checked: int | None = None  # iterations at the last look whether a step update is due
@@ -110,7 +111,7 @@ class Rewire(keras.callbacks.Callback):
         self._junctions = select(model, self.layers)
         self._optimizer = getattr(model, "optimizer", None) if optimizer is None else optimizer
         if self._attached is not model:
-            self._attached, self._explored = model, {}
+            self._attached, self._explored, self._tracked = model, {}, {}
         iteration = optimizer_state.iterations(self._optimizer)
         for junction in self._junctions:
             if junction.kernel.state().last_iteration > iteration:  # a new optimizer counts from 0
@@ -167,42 +168,53 @@ class Rewire(keras.callbacks.Callback):
                 f"{who}: expected {len(views)} changes, one per kernel (None for no change); got {len(changes)}."
             )
         plans = [
-            None if change is None else Plan(j.kernel, change, f"{who} on {j.name}")
-            for j, change in zip(junctions, changes, strict=True)
+            None if change is None else Plan(j.kernel, view, change, f"{who} on {j.name}")
+            for j, view, change in zip(junctions, views, changes, strict=True)
         ]
+        del views, changes
         entries = []
-        for junction, plan, key in zip(junctions, plans, keys, strict=True):
+        for number, (junction, key) in enumerate(zip(junctions, keys, strict=True)):
+            # After a final update the next fit's first epoch still has its update before it.
+            noted = {} if final else {"last_iteration": step, "updates": key[-1] + 1}
+            plan, plans[number] = plans[number], None  # one at a time: plans of large kernels take memory
             if plan is not None:
-                plan.apply(self._optimizer, key)
+                self._track(junction)
+                plan.apply(self._optimizer, key, **noted)
                 entries.append(self._entry(junction, plan, step, final))
-            if not final:  # the next fit's first epoch still has its update before it
+            elif noted:
                 junction.kernel.note_update(step)
         self.history += entries
         return entries
 
     def _entry(self, junction: Junction, plan: Plan, step: int, final: bool) -> dict[str, Any]:
-        connectivity = plan.connectivity
-        explored = self._track(junction)
+        explored = self._explored[junction.number]
+        explored.add(plan.inputs, plan.outputs)
+        self._tracked[junction.number] = junction.kernel.fingerprint()
+        in_degrees, out_degrees = plan.degrees
         return {
             "epoch": self._epoch,
             "step": step,
             "layer": junction.name,
             "removed": plan.removed,
             "added": plan.added,
-            "connections": len(connectivity),
-            "density": connectivity.density,
+            "connections": plan.count,
+            "density": plan.count / explored.positions,
             "explored": explored.share,
             "explored_exact": explored.exact,
-            "in_degree": _spread(connectivity.in_degrees),
-            "out_degree": _spread(connectivity.out_degrees),
+            "in_degree": _spread(in_degrees),
+            "out_degree": _spread(out_degrees),
             "final": final,
         }
 
-    def _track(self, junction: Junction) -> Explored:
+    def _track(self, junction: Junction) -> None:
+        """Count the connections as explored, unless they are those that were counted last."""
         if junction.number not in self._explored:
             self._explored[junction.number] = Explored(junction.kernel.shape)
-        self._explored[junction.number].add(junction.kernel.connectivity)
-        return self._explored[junction.number]
+        now = junction.kernel.fingerprint()
+        if self._tracked.get(junction.number) != now:
+            connectivity = junction.kernel.connectivity
+            self._explored[junction.number].add(connectivity.inputs, connectivity.outputs)
+            self._tracked[junction.number] = now
 
     def _active(self) -> list[Junction]:
         """Return the kernels to rewire now: frozen ones only where they were named."""
@@ -214,7 +226,7 @@ class Rewire(keras.callbacks.Callback):
     def _slots(self, junction: Junction) -> dict[str, Any]:
         count = len(junction.kernel)
         return {
-            slot.name: read(slot.variable)[:count]
+            slot.name: host.view(slot.variable).array[:count]
             for slot in optimizer_state.slots(self._optimizer, junction.kernel.values)
         }
 
@@ -229,6 +241,7 @@ class Rewire(keras.callbacks.Callback):
         for index, seen in state["explored"].items():
             self._explored[int(index)] = Explored(shapes[int(index)])
             self._explored[int(index)].restore(seen)
+            self._tracked.pop(int(index), None)
 
     # Callback hooks. `self.model` is touched first: with JAX that writes the trainer's state back to the variables.
 
