@@ -260,8 +260,9 @@ class SparseKernel:
             return
         from .rewiring import optimizer_state
 
-        source = self.layout.match(self.connectivity, connectivity)
-        optimizer_state.carry(optimizer, self, optimizer_state.Move.from_source(source), values)
+        before = self.connectivity
+        move = optimizer_state.Move.from_source(len(before), self.layout.match(before, connectivity))
+        optimizer_state.carry(optimizer, self, move, values)
         self.replace(connectivity, values)
 
     def replace(self, connectivity: Connectivity, values: NDArray[Any]) -> None:

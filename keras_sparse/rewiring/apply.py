@@ -12,8 +12,9 @@ from ..compute import host
 from ..kernel import SparseKernel
 from ..topology import counter_rng, places
 from ..topology.connectivity import Connectivity
-from ..topology.growing import Grown, compact, merge
+from ..topology.growing import Grown, merge
 from . import optimizer_state
+from .move import Move
 from .policy import NEWCOMERS, Change, KernelView
 
 
@@ -40,7 +41,7 @@ class Plan:
 
     def __init__(self, kernel: SparseKernel, view: KernelView, change: Change, who: str) -> None:
         self.kernel = kernel
-        before = kernel.index().count
+        before = view.index.count
         self._keep = keep = np.asarray(change.keep)
         if keep.dtype != np.bool_ or keep.shape != (before,):
             raise ValueError(
@@ -60,7 +61,7 @@ class Plan:
         self._kept = _values(change.kept_values, kept, f"{who}: `kept_values`")
         self._fresh = _values(change.values, self.added, f"{who}: `values`")
         if grown is None:
-            grown = _grown(kernel, keep, change, who)
+            grown = _grown(view, keep, change, who)
         self._new = grown.new
         self._ids, self._rows = places.to_index(kernel.layout, grown.places)
         self.degrees = kernel.layout.in_degrees(self._ids, self._rows), kernel.layout.out_degrees(self._rows)
@@ -68,24 +69,27 @@ class Plan:
     def apply(self, optimizer: Any, key: tuple[int, ...], **state: int) -> None:
         """Write the new topology, its values, the optimizer's slots, and `state` into the kernel's bookkeeping."""
         kernel = self.kernel
-        move = optimizer_state.Move.of(self._keep, self._new)
-        values = move.carry(host.view(kernel.values).array, kernel.capacity)
-        if self._kept is not None:
-            values[move.to] = self._kept
+        old = host.view(kernel.values).array
         fresh = self._fresh
         if fresh is None:
             fresh = kernel.fresh(self.inputs, self.outputs, self.degrees, counter_rng.generator(*key, NEWCOMERS))
-        values[move.new] = fresh
+        move = Move(self._keep, self._new)
+        if self._kept is not None:
+            old = old.copy()
+            old[np.flatnonzero(self._keep)] = self._kept
+        values = move.carry(old, kernel.capacity)
+        values[self._new] = fresh
+        del old, fresh
         if kernel.constraint is not None and self.added:
-            self._constrain(values, move)
+            self._constrain(values)
         optimizer_state.carry(optimizer, kernel, move, values)
         kernel.replace_index(self._ids, self._rows, values, **state)
 
-    def _constrain(self, values: NDArray[Any], move: optimizer_state.Move) -> None:
+    def _constrain(self, values: NDArray[Any]) -> None:
         assert self.kernel.constraint is not None
         connectivity = self.kernel.layout.decode(self._ids, self._rows)
         newcomers = np.zeros(self.count, bool)
-        newcomers[move.new] = True
+        newcomers[self._new] = True
         live = values[: self.count]
         live[:] = self.kernel.constraint.fit_newcomers(connectivity, live, newcomers)
 
@@ -103,12 +107,11 @@ def _ordered(change: Change, kernel: SparseKernel, who: str) -> Change:
     return replace(change, inputs=added.inputs[order], outputs=added.outputs[order], values=values)
 
 
-def _grown(kernel: SparseKernel, keep: NDArray[np.bool_], change: Change, who: str) -> Grown:
+def _grown(view: KernelView, keep: NDArray[np.bool_], change: Change, who: str) -> Grown:
     """Merge connections that stay with newcomers from elsewhere than the view's candidates."""
-    index, layout = kernel.index(), kernel.layout
-    taken = compact(places.of_index(layout, index.ids, index.rows), keep)
+    taken = view.taken(keep)
     try:
-        return merge(taken, places.of_units(layout, change.inputs, change.outputs))
+        return merge(taken, places.of_units(view.layout, change.inputs, change.outputs))
     except ValueError:
         raise ValueError(f"{who}: a new connection lies where a kept one already is.") from None
 

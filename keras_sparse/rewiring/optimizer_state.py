@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..compute import host
-from ..topology.connectivity import Int64
+from .move import Move
 
 if TYPE_CHECKING:
     from ..kernel import SparseKernel
@@ -72,40 +72,6 @@ def _initial(optimizer: Any, name: str) -> float | None:
     return 0.0
 
 
-class Move(NamedTuple):
-    """Where connections go: all that a rewiring means for arrays of one entry per connection.
-
-    Attributes:
-        stay: old places of the connections that stay, ascending, [s].
-        to: their new places, ascending, [s].
-        new: places of the newcomers, [n]; K = s + n.
-    """
-
-    stay: Int64
-    to: Int64
-    new: Int64
-
-    @classmethod
-    def of(cls, keep: NDArray[np.bool_], new: Int64) -> Move:
-        """Return the move that keeps the old connections of `keep` and puts newcomers at the places `new`."""
-        stay = np.flatnonzero(keep)
-        old = np.ones(len(stay) + len(new), bool)
-        old[new] = False
-        return cls(stay, np.flatnonzero(old), new)
-
-    @classmethod
-    def from_source(cls, source: Int64) -> Move:
-        """Return the move to connections whose old places are `source`, -1 for newcomers, [K]."""
-        old = source >= 0
-        return cls(source[old], np.flatnonzero(old), np.flatnonzero(~old))
-
-    def carry(self, old: NDArray[Any], capacity: int, fill: float = 0.0) -> NDArray[Any]:
-        """Return `old` after the move, [capacity]; newcomers and the unused tail hold `fill`."""
-        new = np.full(capacity, fill, old.dtype)
-        new[self.to] = old.take(self.stay)
-        return new
-
-
 def carry(optimizer: Any, kernel: SparseKernel, move: Move, values: NDArray[Any]) -> None:
     """Move the slots of `kernel` along with its connections.
 
@@ -125,8 +91,7 @@ def carry(optimizer: Any, kernel: SparseKernel, move: Move, values: NDArray[Any]
 def reset(optimizer: Any, kernel: SparseKernel) -> None:
     """Give every slot of `kernel` its initial value, and note that the slots belong to the topology again."""
     values = kernel.host_values()
-    nothing = np.empty(0, np.int64)
-    carry(optimizer, kernel, Move(nothing, nothing, np.arange(len(values))), values)
+    carry(optimizer, kernel, Move(np.zeros(len(values), bool), np.arange(len(values))), values)
     kernel.mark_slots_aligned()
 
 

@@ -10,12 +10,15 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from ..compute import host
 from ..topology import counter_rng, places
 from ..topology.connectivity import Connectivity, Int64
 from ..topology.growing import Grown, compact, grow
 
 if TYPE_CHECKING:
     from ..kernel import SparseKernel
+    from ..kernel_storage import Index
+    from ..topology.layout import Layout
 
 Floats = NDArray[np.floating[Any]]
 _CANDIDATES, _INITIAL, NEWCOMERS = 0, 1, 2  # what a kernel's random numbers are for
@@ -57,15 +60,18 @@ class KernelView:
         values: their weights, [K].
         capacity: number of connections there is room for.
         slots: the optimizer's state at every connection, name to [K]; empty before the first step.
+        layout: the storage order.
+        index: the connections as they are stored.
     """
 
     def __init__(self, kernel: SparseKernel, name: str, *, slots: Mapping[str, Floats], key: tuple[int, ...]) -> None:
         self.name = name
-        self.values: Floats = _read_only(kernel.host_values())
+        self.layout: Layout = kernel.layout
+        self.index: Index = kernel.index()
+        self.values: Floats = host.view(kernel.values).array[: self.index.count]
         self.capacity: int = kernel.capacity
-        self.slots = {name: _read_only(slot) for name, slot in slots.items()}
+        self.slots = {name: _read_only(slot[: self.index.count]) for name, slot in slots.items()}
         self._kernel = kernel
-        self._index = kernel.index()
         self._key = key
         self._draws = 0
         self._drawn: _Draw | None = None
@@ -93,18 +99,19 @@ class KernelView:
         Raises:
             ValueError: when fewer than `n` positions are empty.
         """
-        layout = self._kernel.layout
-        positions = layout.shape[0] * layout.shape[1]
-        taken = places.of_index(layout, self._index.ids, self._index.rows)
-        if keep is None:
-            keep = np.ones(len(taken), bool)
-        taken = compact(taken, keep)
+        positions = self.layout.shape[0] * self.layout.shape[1]
+        keep = np.ones(self.index.count, bool) if keep is None else keep.copy()
+        taken = self.taken(keep)
         if n > positions - len(taken):
             raise ValueError(f"{self.name}: {n} new connections wanted, but {positions - len(taken)} positions are empty.")
         grown = grow(self._rng(_CANDIDATES), positions, n, taken)
-        inputs, outputs = map(_read_only, places.to_units(layout, grown.places.take(grown.new)))
-        self._drawn = _Draw(keep.copy(), inputs, outputs, grown)
+        inputs, outputs = map(_read_only, places.to_units(self.layout, grown.places.take(grown.new)))
+        self._drawn = _Draw(keep, inputs, outputs, grown)
         return inputs, outputs, None
+
+    def taken(self, keep: NDArray[np.bool_]) -> places.Places:
+        """Return the places of the connections that stay, ascending."""
+        return compact(places.of_index(self.layout, self.index.ids, self.index.rows), keep)
 
     def take_grown(self, change: Change) -> Grown | None:
         """Return the connections after `change` if it answers with the last candidates as they were drawn.

@@ -116,8 +116,9 @@ class Rewire(keras.callbacks.Callback):
         for junction in self._junctions:
             if junction.kernel.state().last_iteration > iteration:  # a new optimizer counts from 0
                 junction.kernel.note_update(iteration, counts=False)
-            self._track(junction)
         realign_junctions(self._junctions, self._optimizer)
+        for junction in self._junctions:
+            self._track(junction)
         return self
 
     def update(self, *, progress: float = 0.0) -> list[dict[str, Any]]:
@@ -134,7 +135,7 @@ class Rewire(keras.callbacks.Callback):
         """
         if not self._junctions:
             raise ValueError("Call `attach(model)` before `update()`.")
-        return self._run(self.policy.update, progress, final=False)
+        return self._run(self.policy.update, progress, optimizer_state.iterations(self._optimizer), final=False)
 
     def finish(self) -> list[dict[str, Any]]:
         """Let the policy do what it does at the end of training; for custom loops.
@@ -142,16 +143,19 @@ class Rewire(keras.callbacks.Callback):
         Returns:
             The new entries of `history`, marked "final".
         """
-        return self._run(self.policy.finish, 1.0, final=True)
+        return self._run(self.policy.finish, 1.0, optimizer_state.iterations(self._optimizer), final=True)
 
-    def _run(self, decide: Any, progress: float, *, final: bool) -> list[dict[str, Any]]:
+    def _run(self, decide: Any, progress: float, step: int, *, final: bool) -> list[dict[str, Any]]:
         junctions = self._active()
         if not junctions:
             return []
         realign_junctions(junctions, self._optimizer)
-        step = optimizer_state.iterations(self._optimizer)
         # The number of updates tells those apart that run at one step.
-        keys = [(self._seed(j), j.number, step, j.kernel.state().updates) for j in junctions]
+        states = [j.kernel.state() for j in junctions]
+        keys = [
+            (s.seed if self.seed is None else int(self.seed), j.number, step, s.updates)
+            for j, s in zip(junctions, states, strict=True)
+        ]
         views = [
             KernelView(j.kernel, j.name, slots=self._slots(j), key=key) for j, key in zip(junctions, keys, strict=True)
         ]
@@ -189,7 +193,7 @@ class Rewire(keras.callbacks.Callback):
     def _entry(self, junction: Junction, plan: Plan, step: int, final: bool) -> dict[str, Any]:
         explored = self._explored[junction.number]
         explored.add(plan.inputs, plan.outputs)
-        self._tracked[junction.number] = junction.kernel.fingerprint()
+        self._tracked[junction.number] = junction.kernel.slots_fingerprint
         in_degrees, out_degrees = plan.degrees
         return {
             "epoch": self._epoch,
@@ -207,10 +211,10 @@ class Rewire(keras.callbacks.Callback):
         }
 
     def _track(self, junction: Junction) -> None:
-        """Count the connections as explored, unless they are those that were counted last."""
+        """Count the connections as explored, unless they are those that were counted last; slots are aligned."""
         if junction.number not in self._explored:
             self._explored[junction.number] = Explored(junction.kernel.shape)
-        now = junction.kernel.fingerprint()
+        now = junction.kernel.slots_fingerprint
         if self._tracked.get(junction.number) != now:
             connectivity = junction.kernel.connectivity
             self._explored[junction.number].add(connectivity.inputs, connectivity.outputs)
@@ -220,15 +224,9 @@ class Rewire(keras.callbacks.Callback):
         """Return the kernels to rewire now: frozen ones only where they were named."""
         return [j for j in self._junctions if self.layers is not None or j.kernel.values.trainable]
 
-    def _seed(self, junction: Junction) -> int:
-        return junction.kernel.seed if self.seed is None else int(self.seed)
-
     def _slots(self, junction: Junction) -> dict[str, Any]:
-        count = len(junction.kernel)
-        return {
-            slot.name: host.view(slot.variable).array[:count]
-            for slot in optimizer_state.slots(self._optimizer, junction.kernel.values)
-        }
+        slots = optimizer_state.slots(self._optimizer, junction.kernel.values)
+        return {slot.name: host.view(slot.variable).array for slot in slots}
 
     def get_state(self) -> dict[str, Any]:
         """Return history and positions tried, as plain data and arrays: what `ks.Backup` keeps."""
@@ -267,9 +265,8 @@ class Rewire(keras.callbacks.Callback):
             self._attach_when_built()
             and self.every == "epoch"
             and self.policy.when == "before_step"
-            and self._stepped()
         ):
-            self._update_within(epoch / max(1, self._param("epochs")))
+            self._update_if_stepped(epoch / max(1, self._param("epochs")), optimizer_state.iterations(self._optimizer))
 
     def on_train_batch_begin(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         """Rewire, if updates go by steps and one is due."""
@@ -279,8 +276,8 @@ class Rewire(keras.callbacks.Callback):
         before = step - 1 if self._checked is None else self._checked
         self._checked = step
         # Crossing a multiple, not hitting it: the last execution of an epoch may be a shorter one.
-        if step // int(self.every) > before // int(self.every) and self._stepped():
-            self._update_within(self._progress(batch))
+        if step // int(self.every) > before // int(self.every):
+            self._update_if_stepped(self._progress(batch), step)
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         """Rewire after the step, for policies that work so."""
@@ -288,7 +285,9 @@ class Rewire(keras.callbacks.Callback):
             self._attach_when_built()
         if self.policy.when == "after_step":
             _ = self.model
-            self._update_within(self._progress(batch + 1))
+            progress = self._progress(batch + 1)
+            if self.start <= progress <= self.stop:
+                self.update(progress=progress)
 
     def _attach_when_built(self) -> bool:
         """Attach to the model of this `fit`, once it is built: without an Input that is after the first step."""
@@ -311,14 +310,11 @@ class Rewire(keras.callbacks.Callback):
         if self._attach_when_built() and type(self.policy).finish is not Policy.finish:
             self.finish()
 
-    def _update_within(self, progress: float) -> None:
+    def _update_if_stepped(self, progress: float, step: int) -> None:
+        """Rewire, if the optimizer has stepped since the last update."""
         if self.start <= progress <= self.stop:
-            self.update(progress=progress)
-
-    def _stepped(self) -> bool:
-        """Return whether the optimizer has stepped since the last update."""
-        last = max((j.kernel.state().last_iteration for j in self._active()), default=0)
-        return optimizer_state.iterations(self._optimizer) > last
+            if step > max((j.kernel.state().last_iteration for j in self._active()), default=0):
+                self._run(self.policy.update, progress, step, final=False)
 
     def _param(self, name: str) -> int:
         return int((self.params or {}).get(name) or 0)

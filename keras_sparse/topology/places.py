@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from .layout import Layout
 
 Places = NDArray[np.signedinteger[Any]]
-_CHUNK = 1 << 18  # connections worked on at a time: temporaries stay in the processor's cache
+CHUNK = 1 << 18  # connections worked on at a time: temporaries stay in the processor's cache
 
 
 class _Band(NamedTuple):
@@ -106,5 +106,5 @@ def _rows(layout: Layout, places: Places) -> Iterator[tuple[slice, Places, Place
 
 def chunks(count: int) -> Iterator[slice]:
     """Yield slices that cover [0, count)."""
-    for begin in range(0, count, _CHUNK):
-        yield slice(begin, min(begin + _CHUNK, count))
+    for begin in range(0, count, CHUNK):
+        yield slice(begin, min(begin + CHUNK, count))
