@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from . import constraints, initializers
 from .compute import decoding, dispatch, exporting, host, paths, product, recording
-from .kernel_storage import Index, KernelState, KernelStorage
+from .kernel_state import Index, KernelState
+from .kernel_storage import KernelStorage
 from .topology import counter_rng
 from .topology.connectivity import Connectivity, Int64, check_shape
 from .topology.layout import Layout

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from dataclasses import replace
+from typing import Any
 from weakref import ref
 
 import keras
@@ -13,63 +13,11 @@ from keras import ops
 from numpy.typing import NDArray
 
 from .compute import decoding, exporting, host, paths
+from .kernel_state import HALF_BITS, STATE_SIZE, WORD, Index, KernelState, join, split
 from .topology.connectivity import Connectivity
 from .topology.layout import VERSION, Layout, fingerprint, pack, unpack
 
 Tensor = Any
-_WORD = np.int32 if decoding.WORD_BITS == 32 else np.int64
-_STATE_SIZE = 16  # entries in use: see KernelState.pack; the rest is zero, for later versions
-_HALF = 31  # 62-bit numbers are kept as two entries, so that 32-bit backends hold them too
-
-
-@dataclass(frozen=True)
-class KernelState:
-    """A kernel's bookkeeping, kept in its `state` variable.
-
-    Attributes:
-        seed: of pattern, values and, unless it has one of its own, of the rewiring.
-        updates: rewiring updates done.
-        last_iteration: `optimizer.iterations` at the last update.
-        fingerprint: of the topology.
-    """
-
-    seed: int
-    updates: int = 0
-    last_iteration: int = 0
-    fingerprint: int = 0
-
-    def pack(self, layout: Layout) -> NDArray[Any]:
-        """Return the `state` array of a kernel with `layout`."""
-        entries = [VERSION, layout.block, layout.id_bits, *_split(self.seed), self.updates, self.last_iteration]
-        entries += [*_split(self.fingerprint), *_split(layout.capacity)]
-        return np.array(entries + [0] * (_STATE_SIZE - len(entries)), _WORD)
-
-    @classmethod
-    def unpack(cls, state: NDArray[Any]) -> KernelState:
-        """Return what `pack` stored."""
-        entries = state.tolist()
-        return cls(
-            seed=_join(*entries[3:5]), updates=entries[5], last_iteration=entries[6], fingerprint=_join(*entries[7:9])
-        )
-
-
-class Index(NamedTuple):
-    """The connections as they are stored.
-
-    Attributes:
-        ids: local output ids, at least K; read-only.
-        rows: row pointers, [rows + 1]; the last one is K; read-only.
-        fingerprint: hash of both.
-    """
-
-    ids: NDArray[Any]
-    rows: NDArray[np.int64]
-    fingerprint: int
-
-    @property
-    def count(self) -> int:
-        """Number of connections."""
-        return int(self.rows[-1])
 
 
 class KernelStorage:
@@ -109,8 +57,8 @@ class KernelStorage:
             name=name,
         )
         arrays = {
-            "ids": pack(ids, layout.id_words(decoding.WORD_BITS), _WORD),
-            "rows": rows.astype(_WORD),
+            "ids": pack(ids, layout.id_words(decoding.WORD_BITS), WORD),
+            "rows": rows.astype(WORD),
             "state": state.pack(layout),
         }
         self.ids, self.rows, self.vector = (
@@ -165,7 +113,7 @@ class KernelStorage:
 
     def count(self) -> int:
         """Return the number of connections."""
-        return int(host.view(self.rows).array[-1]) if self._known is not None else self.index().count
+        return int(host.view(self.rows).array[-1]) if self._known is not None else self.index().size
 
     def fingerprint(self) -> int:
         """Return the hash of the topology that the variables hold now."""
@@ -220,8 +168,8 @@ class KernelStorage:
     def _write(self, ids: NDArray[Any], rows: NDArray[Any], values: NDArray[Any], state: KernelState) -> None:
         self.written = int(rows[-1])
         host.write(self.values, _padded(values, self.layout.capacity))
-        host.write(self.ids, pack(ids, self.layout.id_words(decoding.WORD_BITS), _WORD))
-        host.write(self.rows, rows.astype(_WORD, copy=False))
+        host.write(self.ids, pack(ids, self.layout.id_words(decoding.WORD_BITS), WORD))
+        host.write(self.rows, rows.astype(WORD, copy=False))
         host.write(self.vector, state.pack(self.layout))
 
     def exported_index(self, path_name: str, form: Callable[..., Tensor]) -> Tensor:
@@ -244,7 +192,7 @@ class KernelStorage:
         ids, rows, _ = self.index()
         count = int(rows[-1])
         vector = exporting.read(self.vector).astype(np.int64)
-        vector[11:13] = _split(slots_fingerprint)
+        vector[11:13] = split(slots_fingerprint)
         store[self._name] = exporting.read(self.values)[:count]
         store[f"{self._name}_ids"] = ids[:count]
         store[f"{self._name}_rows"] = rows
@@ -264,10 +212,10 @@ class KernelStorage:
             )
         except KeyError as missing:
             raise ValueError(f"{where}: {missing} is absent; it was not saved from a sparse kernel.") from None
-        if vector.shape != (_STATE_SIZE,) or vector.dtype.kind not in "iu":
-            raise ValueError(f"{where}: the kernel's state must be {_STATE_SIZE} integers, got shape {vector.shape}.")
+        if vector.shape != (STATE_SIZE,) or vector.dtype.kind not in "iu":
+            raise ValueError(f"{where}: the kernel's state must be {STATE_SIZE} integers, got shape {vector.shape}.")
         here = self.layout
-        theirs = (int(vector[0]), int(vector[1]), int(vector[2]), _join(int(vector[9]), int(vector[10])))
+        theirs = (int(vector[0]), int(vector[1]), int(vector[2]), join(int(vector[9]), int(vector[10])))
         ours = (VERSION, here.block, here.id_bits, here.capacity)
         if theirs != ours:
             raise ValueError(
@@ -278,7 +226,7 @@ class KernelStorage:
             raise ValueError(f"{where}: ids must be {np.dtype(here.id_dtype)} and rows integers, both one-dimensional.")
         if not _is_float(values) or values.shape != ids.shape:
             raise ValueError(f"{where}: {len(ids)} connections need as many values, got {values.dtype} {values.shape}.")
-        if any(not 0 <= int(entry) < 1 << _HALF + 1 for entry in vector):
+        if any(not 0 <= int(entry) < 1 << HALF_BITS + 1 for entry in vector):
             raise ValueError(f"{where}: an entry of the kernel's state is out of range.")
         rows = rows.astype(np.int64)
         try:
@@ -292,7 +240,7 @@ class KernelStorage:
             raise ValueError(
                 f"{where}: the topology's fingerprint is wrong, so the file was changed after it was saved."
             )
-        slots = _join(int(vector[11]), int(vector[12]))
+        slots = join(int(vector[11]), int(vector[12]))
         return lambda: self._write(ids, rows, values, state), slots
 
 
@@ -310,11 +258,3 @@ def _padded(values: NDArray[Any], capacity: int) -> NDArray[Any]:
 
 def _constant(array: NDArray[Any]) -> Callable[..., Tensor]:
     return lambda shape, dtype=None: ops.convert_to_tensor(array, dtype=dtype)
-
-
-def _split(number: int) -> tuple[int, int]:
-    return number & ((1 << _HALF) - 1), number >> _HALF
-
-
-def _join(low: int, high: int) -> int:
-    return low | high << _HALF

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..compute import host
 from ..kernel import SparseKernel
 from ..topology import counter_rng, places
 from ..topology.connectivity import Connectivity
@@ -40,8 +39,8 @@ class Plan:
     """
 
     def __init__(self, kernel: SparseKernel, view: KernelView, change: Change, who: str) -> None:
-        self.kernel = kernel
-        before = view.index.count
+        self.kernel, self._values = kernel, view.values
+        before = view.index.size
         self._keep = keep = np.asarray(change.keep)
         if keep.dtype != np.bool_ or keep.shape != (before,):
             raise ValueError(
@@ -69,7 +68,7 @@ class Plan:
     def apply(self, optimizer: Any, key: tuple[int, ...], **state: int) -> None:
         """Write the new topology, its values, the optimizer's slots, and `state` into the kernel's bookkeeping."""
         kernel = self.kernel
-        old = host.view(kernel.values).array
+        old = self._values
         fresh = self._fresh
         if fresh is None:
             fresh = kernel.fresh(self.inputs, self.outputs, self.degrees, counter_rng.generator(*key, NEWCOMERS))
@@ -103,7 +102,9 @@ def _ordered(change: Change, kernel: SparseKernel, who: str) -> Change:
     order = kernel.layout.order(added)
     if order is None:
         return replace(change, inputs=added.inputs, outputs=added.outputs)
-    values = change.values if np.shape(change.values) != order.shape else np.asarray(change.values)[order]
+    values = None if change.values is None else np.asarray(change.values)
+    if values is not None and values.shape == order.shape:  # others are refused later
+        values = values[order]
     return replace(change, inputs=added.inputs[order], outputs=added.outputs[order], values=values)
 
 

@@ -17,7 +17,7 @@ from ..topology.growing import Grown, compact, grow
 
 if TYPE_CHECKING:
     from ..kernel import SparseKernel
-    from ..kernel_storage import Index
+    from ..kernel_state import Index
     from ..topology.layout import Layout
 
 Floats = NDArray[np.floating[Any]]
@@ -68,9 +68,9 @@ class KernelView:
         self.name = name
         self.layout: Layout = kernel.layout
         self.index: Index = kernel.index()
-        self.values: Floats = host.view(kernel.values).array[: self.index.count]
+        self.values: Floats = host.view(kernel.values).array[: self.index.size]
         self.capacity: int = kernel.capacity
-        self.slots = {name: _read_only(slot[: self.index.count]) for name, slot in slots.items()}
+        self.slots = {name: _read_only(slot[: self.index.size]) for name, slot in slots.items()}
         self._kernel = kernel
         self._key = key
         self._draws = 0
@@ -100,10 +100,12 @@ class KernelView:
             ValueError: when fewer than `n` positions are empty.
         """
         positions = self.layout.shape[0] * self.layout.shape[1]
-        keep = np.ones(self.index.count, bool) if keep is None else keep.copy()
+        keep = np.ones(self.index.size, bool) if keep is None else keep.copy()
         taken = self.taken(keep)
         if n > positions - len(taken):
-            raise ValueError(f"{self.name}: {n} new connections wanted, but {positions - len(taken)} positions are empty.")
+            raise ValueError(
+                f"{self.name}: {n} new connections wanted, but {positions - len(taken)} positions are empty."
+            )
         grown = grow(self._rng(_CANDIDATES), positions, n, taken)
         inputs, outputs = map(_read_only, places.to_units(self.layout, grown.places.take(grown.new)))
         self._drawn = _Draw(keep, inputs, outputs, grown)

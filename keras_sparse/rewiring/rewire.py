@@ -116,9 +116,7 @@ class Rewire(keras.callbacks.Callback):
         for junction in self._junctions:
             if junction.kernel.state().last_iteration > iteration:  # a new optimizer counts from 0
                 junction.kernel.note_update(iteration, counts=False)
-        realign_junctions(self._junctions, self._optimizer)
-        for junction in self._junctions:
-            self._track(junction)
+        self._look(self._junctions)
         return self
 
     def update(self, *, progress: float = 0.0) -> list[dict[str, Any]]:
@@ -149,7 +147,7 @@ class Rewire(keras.callbacks.Callback):
         junctions = self._active()
         if not junctions:
             return []
-        realign_junctions(junctions, self._optimizer)
+        self._look(junctions)
         # The number of updates tells those apart that run at one step.
         states = [j.kernel.state() for j in junctions]
         keys = [
@@ -182,7 +180,6 @@ class Rewire(keras.callbacks.Callback):
             noted = {} if final else {"last_iteration": step, "updates": key[-1] + 1}
             plan, plans[number] = plans[number], None  # one at a time: plans of large kernels take memory
             if plan is not None:
-                self._track(junction)
                 plan.apply(self._optimizer, key, **noted)
                 entries.append(self._entry(junction, plan, step, final))
             elif noted:
@@ -210,15 +207,17 @@ class Rewire(keras.callbacks.Callback):
             "final": final,
         }
 
-    def _track(self, junction: Junction) -> None:
-        """Count the connections as explored, unless they are those that were counted last; slots are aligned."""
-        if junction.number not in self._explored:
-            self._explored[junction.number] = Explored(junction.kernel.shape)
-        now = junction.kernel.slots_fingerprint
-        if self._tracked.get(junction.number) != now:
-            connectivity = junction.kernel.connectivity
-            self._explored[junction.number].add(connectivity.inputs, connectivity.outputs)
-            self._tracked[junction.number] = now
+    def _look(self, junctions: Sequence[Junction]) -> None:
+        """Notice topologies that came from elsewhere: count their connections as tried, and reset the slots."""
+        for junction in junctions:
+            now = junction.kernel.fingerprint()
+            if self._tracked.get(junction.number) != now:
+                connectivity = junction.kernel.connectivity  # decoding checks it
+                explored = self._explored.setdefault(junction.number, Explored(junction.kernel.shape))
+                explored.add(connectivity.inputs, connectivity.outputs)
+                self._tracked[junction.number] = now
+        strays = [j for j in junctions if j.kernel.slots_fingerprint != self._tracked[j.number]]
+        realign_junctions(strays, self._optimizer)
 
     def _active(self) -> list[Junction]:
         """Return the kernels to rewire now: frozen ones only where they were named."""
@@ -261,11 +260,7 @@ class Rewire(keras.callbacks.Callback):
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Rewire, if updates go by epoch and the optimizer has stepped since the last one."""
         self._epoch = epoch
-        if (
-            self._attach_when_built()
-            and self.every == "epoch"
-            and self.policy.when == "before_step"
-        ):
+        if self._attach_when_built() and self.every == "epoch" and self.policy.when == "before_step":
             self._update_if_stepped(epoch / max(1, self._param("epochs")), optimizer_state.iterations(self._optimizer))
 
     def on_train_batch_begin(self, batch: int, logs: dict[str, Any] | None = None) -> None:
@@ -312,9 +307,10 @@ class Rewire(keras.callbacks.Callback):
 
     def _update_if_stepped(self, progress: float, step: int) -> None:
         """Rewire, if the optimizer has stepped since the last update."""
-        if self.start <= progress <= self.stop:
-            if step > max((j.kernel.state().last_iteration for j in self._active()), default=0):
-                self._run(self.policy.update, progress, step, final=False)
+        if not self.start <= progress <= self.stop:
+            return
+        if step > max((j.kernel.state().last_iteration for j in self._active()), default=0):
+            self._run(self.policy.update, progress, step, final=False)
 
     def _param(self, name: str) -> int:
         return int((self.params or {}).get(name) or 0)

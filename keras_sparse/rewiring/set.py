@@ -80,11 +80,12 @@ def survivors(values: NDArray[Any], zeta: float) -> NDArray[np.bool_]:
         rest, place = (part[start:], below + above - 1) if below else (part, negative + above - 1)
         last = np.partition(rest, place)[place]
         gone &= values <= last
-        _keep_ties(gone, values, last, np.count_nonzero(gone & (values >= 0)) - above)
     else:
+        last = first
         gone &= values < 0
-    if below:
-        _keep_ties(gone, values, first, np.count_nonzero(gone & (values < 0)) - below)
+    if np.count_nonzero(gone) > below + above:
+        _keep_ties(gone, values, last, int(np.count_nonzero(gone & (values >= 0))) - above)
+        _keep_ties(gone, values, first, int(np.count_nonzero(gone & (values < 0))) - below)
     return ~gone
 
 

@@ -1,7 +1,7 @@
 """Growing a set of sorted positions: newcomers are drawn, merged and told apart in one sort.
 
-Every position is shifted by one bit and newcomers get the lowest one: after sorting, equal positions are neighbours, the
-one that was there before its newcomers.
+Every position is shifted by one bit and newcomers get the lowest one: after sorting, equal positions are neighbours,
+the one that was there before its newcomers.
 """
 
 from __future__ import annotations
@@ -50,21 +50,26 @@ def grow(rng: np.random.Generator, population: int, count: int, taken: Places) -
         return merge(taken, fresh.astype(taken.dtype))
     free = 1.0 - (len(taken) + count) / population  # at least this share of the draws is accepted
     drawn = np.empty(0, taken.dtype)
-    newcomers = 0
+    accepted = np.empty(0, np.int64)
     while True:
-        missing = count - newcomers
+        missing = count - len(accepted)
         more = ceil((missing + 4 * sqrt(missing)) / free)
         drawn = np.concatenate([drawn, rng.integers(population, size=more, dtype=taken.dtype)])
         both = _tagged(taken, drawn)
-        keep = ~_repeats(both)
-        newcomers = int(np.count_nonzero(keep)) - len(taken)
-        if newcomers >= count:
+        new = np.flatnonzero(_tags(both))
+        good = ~_repeats(both).take(new)
+        accepted = np.flatnonzero(good)  # places in `new`
+        if len(accepted) >= count:
             break
     del drawn
-    if newcomers > count:
-        new = np.flatnonzero(_tags(both) & keep)
-        keep[new[rng.choice(newcomers, newcomers - count, replace=False, shuffle=False)]] = False
-    return _untagged(compact(both, keep))
+    if len(accepted) > count:
+        good[accepted[rng.choice(len(accepted), len(accepted) - count, replace=False, shuffle=False)]] = False
+        accepted = np.flatnonzero(good)
+    keep = np.ones(len(both), bool)
+    keep[new] = good
+    # Those that go stand in `new`: so many of them come before each that stays.
+    new = new.take(accepted) - (accepted - np.arange(count))
+    return Grown(_places(compact(both, keep)), new)
 
 
 def merge(taken: Places, fresh: Places) -> Grown:
@@ -77,7 +82,8 @@ def merge(taken: Places, fresh: Places) -> Grown:
     twice = np.flatnonzero(_repeats(both))
     if twice.size:
         raise ValueError(f"position {int(both[twice[0]]) >> 1} stands there twice")
-    return _untagged(both)
+    new = np.flatnonzero(_tags(both))
+    return Grown(_places(both), new)
 
 
 def compact(array: NDArray[Any], keep: NDArray[np.bool_]) -> NDArray[Any]:
@@ -116,7 +122,6 @@ def _tags(both: NDArray[Any]) -> NDArray[np.bool_]:
     return (both.astype(np.uint8) & 1).view(bool)
 
 
-def _untagged(both: NDArray[Any]) -> Grown:
-    new = np.flatnonzero(_tags(both))
+def _places(both: NDArray[Any]) -> Places:
     both >>= 1
-    return Grown(both.view(f"i{both.itemsize}"), new)
+    return both.view(f"i{both.itemsize}")

@@ -94,7 +94,9 @@ def _rows(layout: Layout, places: Places) -> Iterator[tuple[slice, Places, Place
     """Yield (part of `places`, its rows, its local ids) chunk by chunk."""
     begin = 0
     for band in _bands(layout):
-        end = int(np.searchsorted(places, band.first + len(band.rows) * band.width))
+        end = int(
+            np.searchsorted(places, places.dtype.type(band.first + len(band.rows) * band.width - 1), side="right")
+        )
         for chunk in chunks(end - begin):
             part = slice(begin + chunk.start, begin + chunk.stop)
             local = places[part] - places.dtype.type(band.first)
