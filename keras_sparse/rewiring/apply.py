@@ -62,7 +62,11 @@ class Plan:
         if grown is None:
             grown = _grown(view, keep, change, who)
         self._new = grown.new
-        self._ids, self._rows = places.to_index(kernel.layout, grown.places)
+        self._rows = places.pointers(kernel.layout, grown.taken, grown.fresh)
+        del grown  # up to ten bytes per connection
+        self._move = Move(keep, self._new)
+        self._ids = self._move.carry(view.index.ids, self.count)
+        self._ids[self._new] = kernel.layout.local_ids(self.outputs)
         self.degrees = kernel.layout.in_degrees(self._ids, self._rows), kernel.layout.out_degrees(self._rows)
 
     def apply(self, optimizer: Any, key: tuple[int, ...], **state: int) -> None:
@@ -72,16 +76,15 @@ class Plan:
         fresh = self._fresh
         if fresh is None:
             fresh = kernel.fresh(self.inputs, self.outputs, self.degrees, counter_rng.generator(*key, NEWCOMERS))
-        move = Move(self._keep, self._new)
         if self._kept is not None:
             old = old.copy()
             old[np.flatnonzero(self._keep)] = self._kept
-        values = move.carry(old, kernel.capacity)
+        values = self._move.carry(old, kernel.capacity)
         values[self._new] = fresh
         del old, fresh
         if kernel.constraint is not None and self.added:
             self._constrain(values)
-        optimizer_state.carry(optimizer, kernel, move, values)
+        optimizer_state.carry(optimizer, kernel, self._move, values)
         kernel.replace_index(self._ids, self._rows, values, **state)
 
     def _constrain(self, values: NDArray[Any]) -> None:

@@ -107,7 +107,7 @@ class KernelView:
                 f"{self.name}: {n} new connections wanted, but {positions - len(taken)} positions are empty."
             )
         grown = grow(self._rng(_CANDIDATES), positions, n, taken)
-        inputs, outputs = map(_read_only, places.to_units(self.layout, grown.places.take(grown.new)))
+        inputs, outputs = map(_read_only, places.to_units(self.layout, grown.fresh))
         self._drawn = _Draw(keep, inputs, outputs, grown)
         return inputs, outputs, None
 
@@ -116,10 +116,9 @@ class KernelView:
         return compact(places.of_index(self.layout, self.index.ids, self.index.rows), keep)
 
     def take_grown(self, change: Change) -> Grown | None:
-        """Return the connections after `change` if it answers with the last candidates as they were drawn.
+        """Return how the connections grow by `change` if it answers with the last candidates as they were drawn.
 
-        These are known to be valid, and merged with the connections that stay. They are handed out once: they take
-        up to eight bytes per connection.
+        These are known to be free and in order. They are handed out once: they take ten bytes per connection.
         """
         drawn, self._drawn = self._drawn, None
         if drawn is None or change.inputs is not drawn.inputs or change.outputs is not drawn.outputs:

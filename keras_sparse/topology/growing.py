@@ -18,14 +18,16 @@ from .sampling import distinct_free
 
 
 class Grown(NamedTuple):
-    """A set of positions after it has grown.
+    """A set of positions and what it has grown by.
 
     Attributes:
-        places: old positions and newcomers, ascending, [K].
-        new: which of them are newcomers, ascending indices, [n].
+        taken: the positions before, ascending, [m].
+        fresh: newcomers, ascending, [n].
+        new: their places among all m + n positions, ascending.
     """
 
-    places: Places
+    taken: Places
+    fresh: Places
     new: Int64
 
 
@@ -65,11 +67,14 @@ def grow(rng: np.random.Generator, population: int, count: int, taken: Places) -
     if len(accepted) > count:
         good[accepted[rng.choice(len(accepted), len(accepted) - count, replace=False, shuffle=False)]] = False
         accepted = np.flatnonzero(good)
-    keep = np.ones(len(both), bool)
-    keep[new] = good
-    # Those that go stand in `new`: so many of them come before each that stays.
-    new = new.take(accepted) - (accepted - np.arange(count))
-    return Grown(_places(compact(both, keep)), new)
+    at = new.take(accepted)
+    del new, good
+    fresh = _places(both.take(at))
+    del both
+    # Draws before it that do not stay: as many as it is further back in `new` than in `accepted`.
+    at -= accepted
+    at += np.arange(count)
+    return Grown(taken, fresh, at)
 
 
 def merge(taken: Places, fresh: Places) -> Grown:
@@ -83,7 +88,7 @@ def merge(taken: Places, fresh: Places) -> Grown:
     if twice.size:
         raise ValueError(f"position {int(both[twice[0]]) >> 1} stands there twice")
     new = np.flatnonzero(_tags(both))
-    return Grown(_places(both), new)
+    return Grown(taken, _places(both.take(new)), new)
 
 
 def compact(array: NDArray[Any], keep: NDArray[np.bool_]) -> NDArray[Any]:
@@ -122,6 +127,7 @@ def _tags(both: NDArray[Any]) -> NDArray[np.bool_]:
     return (both.astype(np.uint8) & 1).view(bool)
 
 
-def _places(both: NDArray[Any]) -> Places:
-    both >>= 1
-    return both.view(f"i{both.itemsize}")
+def _places(tagged: NDArray[Any]) -> Places:
+    """Take the tags off, in place."""
+    tagged >>= 1
+    return tagged.view(f"i{tagged.itemsize}")

@@ -95,11 +95,12 @@ class Layout:
 
     def encode(self, connectivity: Connectivity) -> tuple[NDArray[Any], Int64]:
         """Return (local ids [K], row pointers [rows + 1]) of connections that are in storage order."""
-        block, local = np.divmod(connectivity.outputs, self.block)
-        row = block * self.shape[0] + connectivity.inputs
-        pointers = np.zeros(self.rows + 1, np.int64)
-        np.cumsum(np.bincount(row, minlength=self.rows), out=pointers[1:])
-        return local.astype(self.id_dtype), pointers
+        return self.local_ids(connectivity.outputs), places.pointers(self, self._keys(connectivity))
+
+    def local_ids(self, outputs: Int64) -> NDArray[Any]:
+        """Return the outputs' numbers within their blocks, as they are stored."""
+        local = outputs if self.blocks == 1 else outputs - outputs // self.block * self.block
+        return local.astype(self.id_dtype)
 
     def in_degrees(self, ids: NDArray[Any], pointers: Int64) -> Int64:
         """Return the number of connections into each output of encoded connections, [n_out]."""

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from .layout import Layout
 
 Places = NDArray[np.signedinteger[Any]]
-CHUNK = 1 << 18  # connections worked on at a time: temporaries stay in the processor's cache
+CHUNK = 1 << 18  # connections worked on at a time, so that temporaries take little memory
 
 
 class _Band(NamedTuple):
@@ -46,11 +46,9 @@ def dtype(shape: tuple[int, int]) -> type[np.signedinteger[Any]]:
 
 def of_index(layout: Layout, ids: NDArray[Any], pointers: Int64) -> Places:
     """Return the places of the connections stored as `ids` and row `pointers`, ascending, [K]."""
-    kind = dtype(layout.shape)
-    first = np.concatenate([np.arange(len(b.rows), dtype=kind) * kind(b.width) + kind(b.first) for b in _bands(layout)])
-    places = np.repeat(first, np.diff(pointers))
+    places = np.repeat(_row_starts(layout), np.diff(pointers))
     for chunk in chunks(len(places)):
-        places[chunk] += ids[chunk].astype(kind)
+        places[chunk] += ids[chunk].astype(places.dtype)
     return places
 
 
@@ -77,17 +75,20 @@ def to_units(layout: Layout, places: Places) -> tuple[Int64, Int64]:
     return inputs, outputs
 
 
-def to_index(layout: Layout, places: Places) -> tuple[NDArray[Any], Int64]:
-    """Return (local ids [K], row pointers [rows + 1]) of ascending `places`."""
-    ids = np.empty(len(places), layout.id_dtype)
-    pointers = np.zeros(layout.rows + 1, np.int64)
-    for part, row, local in _rows(layout, places):
-        ids[part] = local
-        # Cheaper than counting one by one: the places where the row changes.
-        begins = np.concatenate([[0], np.flatnonzero(row[1:] != row[:-1]) + 1])
-        pointers[row[begins] + 1] += np.diff(begins, append=len(row))
-    np.cumsum(pointers, out=pointers)
-    return ids, pointers
+def pointers(layout: Layout, *sets: Places) -> Int64:
+    """Return the row pointers of disjoint, ascending sets of places together, [rows + 1]."""
+    starts = _row_starts(layout)
+    result = np.zeros(layout.rows + 1, np.int64)
+    for places in sets:
+        result[:-1] += np.searchsorted(places, starts)
+        result[-1] += len(places)
+    return result
+
+
+def _row_starts(layout: Layout) -> Places:
+    """Return the place of the first output of every row, [rows]."""
+    kind = dtype(layout.shape)
+    return np.concatenate([np.arange(len(b.rows), dtype=kind) * kind(b.width) + kind(b.first) for b in _bands(layout)])
 
 
 def _rows(layout: Layout, places: Places) -> Iterator[tuple[slice, Places, Places]]:
