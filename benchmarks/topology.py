@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -25,11 +26,11 @@ _DECODED = 16  # bytes of a decoded connection: two 64-bit indices
 class TimedRewire(ks.Rewire):
     """Notes the seconds of every step's update, the callback included."""
 
-    def __init__(self, policy: ks.Policy, **arguments: int) -> None:
+    def __init__(self, policy: ks.Policy, **arguments: Any) -> None:
         super().__init__(policy, **arguments)
         self.seconds: list[float] = []
 
-    def on_train_batch_begin(self, batch: int, logs: dict | None = None) -> None:
+    def on_train_batch_begin(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         """Time what `Rewire` does before a step."""
         begin = time.perf_counter()
         super().on_train_batch_begin(batch, logs)
@@ -77,7 +78,7 @@ def update_every_step(units: int, density: float, steps: int) -> None:
     data = tf.data.Dataset.from_tensors((x, y)).cache().repeat()
 
     def step(callbacks: Sequence[keras.callbacks.Callback]) -> float:
-        model = keras.Sequential([keras.Input((units,)), ks.SparseDense(units, density=density, seed=1)])
+        model: Any = keras.Sequential([keras.Input((units,)), ks.SparseDense(units, density=density, seed=1)])
         model.compile(keras.optimizers.SGD(0.1, momentum=0.9), "mse")
         for count in (20, steps):  # the first time to warm up
             begin = time.perf_counter()
