@@ -38,7 +38,7 @@ def own_seed(initializer: Any) -> int:
 def draw(
     initializer: Any, inputs: Int64, outputs: Int64, in_degrees: Int64, out_degrees: Int64, rng: np.random.Generator
 ) -> Floats:
-    """Return fresh values for the connections at (inputs, outputs), float64 [n].
+    """Return fresh values for the connections at (inputs, outputs), floats [n].
 
     Variance-scaling initializers (Glorot, He, LeCun) use, per connection, the in-degree of its output as fan-in and
     the out-degree of its input as fan-out, so that activations keep their scale at any density.
@@ -56,11 +56,13 @@ def draw(
     """
     count = len(inputs)
     if isinstance(initializer, ki.VarianceScaling):
-        fan_in, fan_out = in_degrees[outputs], out_degrees[inputs]
-        fan = {"fan_in": fan_in, "fan_out": fan_out}.get(initializer.mode, (fan_in + fan_out) / 2)
-        std = np.sqrt(initializer.scale / np.maximum(1.0, fan))
+        std = _deviations(initializer, inputs, outputs, in_degrees, out_degrees)
         if initializer.distribution == "uniform":
-            return std * np.sqrt(3.0) * rng.uniform(-1.0, 1.0, count)
+            values = rng.random(count, np.float32)
+            values -= 0.5
+            values *= std
+            values *= np.float32(np.sqrt(12.0))
+            return values
         if initializer.distribution == "untruncated_normal":
             return std * rng.standard_normal(count)
         return std / _TRUNCATED_STD * _truncated(rng, count)
@@ -71,6 +73,20 @@ def draw(
     if isinstance(initializer, ki.RandomUniform):
         return rng.uniform(initializer.minval, initializer.maxval, count)
     return _call(initializer, count, rng)
+
+
+def _deviations(initializer: Any, inputs: Int64, outputs: Int64, in_degrees: Int64, out_degrees: Int64) -> Floats:
+    """Return the standard deviation of variance scaling, per connection: float32 is enough for a random draw."""
+    if initializer.mode == "fan_in":
+        fan = in_degrees.astype(np.float32).take(outputs)
+    elif initializer.mode == "fan_out":
+        fan = out_degrees.astype(np.float32).take(inputs)
+    else:
+        fan = (in_degrees / 2).astype(np.float32).take(outputs)
+        fan += (out_degrees / 2).astype(np.float32).take(inputs)
+    np.maximum(fan, 1.0, out=fan)
+    np.divide(np.float32(initializer.scale), fan, out=fan)
+    return np.sqrt(fan, out=fan)
 
 
 def _truncated(rng: np.random.Generator, count: int) -> Floats:

@@ -11,10 +11,11 @@ from keras import ops
 from numpy.typing import NDArray
 
 from . import constraints, initializers
-from .compute import decoding, dispatch, exporting, paths, product, recording
-from .kernel_storage import KernelState, KernelStorage
+from .compute import decoding, dispatch, exporting, host, paths, product, recording
+from .kernel_state import Index, KernelState
+from .kernel_storage import KernelStorage
 from .topology import counter_rng
-from .topology.connectivity import Connectivity, check_shape
+from .topology.connectivity import Connectivity, Int64, check_shape
 from .topology.layout import Layout
 from .topology.patterns import Pattern
 
@@ -80,7 +81,8 @@ class SparseKernel:
                 connectivity.inputs[order], connectivity.outputs[order], connectivity.shape
             )
         key = (seed, _VALUES_STREAM, initializers.own_seed(initializer))
-        values = self._fresh(connectivity, connectivity, counter_rng.generator(*key))
+        degrees = connectivity.in_degrees, connectivity.out_degrees
+        values = self.fresh(connectivity.inputs, connectivity.outputs, degrees, counter_rng.generator(*key))
         self._storage = KernelStorage(
             layer, layout, connectivity, values, seed=seed, name=name, regularizer=regularizer
         )
@@ -266,8 +268,9 @@ class SparseKernel:
             return
         from .rewiring import optimizer_state
 
-        source = self.layout.match(self.connectivity, connectivity)
-        optimizer_state.carry(optimizer, self, source, values)
+        before = self.connectivity
+        move = optimizer_state.Move.from_source(len(before), self.layout.match(before, connectivity))
+        optimizer_state.carry(optimizer, self, move, values)
         self.replace(connectivity, values)
 
     def replace(self, connectivity: Connectivity, values: NDArray[Any]) -> None:
@@ -275,9 +278,17 @@ class SparseKernel:
         self._storage.write(connectivity, values)
         self.mark_slots_aligned()
 
+    def index(self) -> Index:
+        """Return the connections as they are stored, without decoding them."""
+        return self._storage.index()
+
+    def replace_index(self, ids: NDArray[Any], rows: NDArray[np.int64], values: NDArray[Any], **state: int) -> None:
+        """Do what `replace` does with connections that are encoded already, see `KernelStorage.write_index`."""
+        self.slots_fingerprint = self._storage.write_index(ids, rows, values, **state)
+
     def host_values(self) -> NDArray[Any]:
-        """Return the weights of the connections that exist as NumPy, [K]."""
-        return exporting.read(self.values)[: len(self)]
+        """Return the weights of the connections that exist as NumPy, read-only, [K]."""
+        return host.view(self.values).array[: len(self)]
 
     def typical(self, count: int, rng: np.random.Generator) -> NDArray[Any]:
         """Return `count` initial values with the kernel's mean degrees as fans."""
@@ -290,16 +301,10 @@ class SparseKernel:
         self._storage.note(last_iteration=iteration, updates=self.state().updates + counts)
 
     def fresh(
-        self, connectivity: Connectivity, newcomers: NDArray[np.bool_] | None, rng: np.random.Generator
+        self, inputs: Int64, outputs: Int64, degrees: tuple[Int64, Int64], rng: np.random.Generator
     ) -> NDArray[Any]:
-        """Return initial values for the `newcomers` (all by default) of `connectivity`, by its degrees."""
-        if newcomers is None:
-            return self._fresh(connectivity, connectivity, rng)
-        part = Connectivity._trusted(connectivity.inputs[newcomers], connectivity.outputs[newcomers], self._shape)
-        return self._fresh(part, connectivity, rng)
-
-    def _fresh(self, part: Connectivity, whole: Connectivity, rng: np.random.Generator) -> NDArray[Any]:
-        return initializers.draw(self._initializer, part.inputs, part.outputs, whole.in_degrees, whole.out_degrees, rng)
+        """Return initial values of the connections at (inputs, outputs), given (in-degrees, out-degrees) of all."""
+        return initializers.draw(self._initializer, inputs, outputs, *degrees, rng)
 
     def padded_positions(self) -> tuple[Tensor, Tensor, Tensor]:
         """Return (inputs, outputs, live) as tensors [capacity]; the tail lies at (n_in, n_out) and is not live."""

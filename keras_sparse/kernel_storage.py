@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 from weakref import ref
 
@@ -12,45 +12,12 @@ import numpy as np
 from keras import ops
 from numpy.typing import NDArray
 
-from .compute import decoding, exporting, paths
+from .compute import decoding, exporting, host, paths
+from .kernel_state import HALF_BITS, STATE_SIZE, WORD, Index, KernelState, join, split
 from .topology.connectivity import Connectivity
 from .topology.layout import VERSION, Layout, fingerprint, pack, unpack
 
 Tensor = Any
-_WORD = np.int32 if decoding.WORD_BITS == 32 else np.int64
-_STATE_SIZE = 16  # entries in use: see KernelState.pack; the rest is zero, for later versions
-_HALF = 31  # 62-bit numbers are kept as two entries, so that 32-bit backends hold them too
-
-
-@dataclass(frozen=True)
-class KernelState:
-    """A kernel's bookkeeping, kept in its `state` variable.
-
-    Attributes:
-        seed: of pattern, values and, unless it has one of its own, of the rewiring.
-        updates: rewiring updates done.
-        last_iteration: `optimizer.iterations` at the last update.
-        fingerprint: of the topology.
-    """
-
-    seed: int
-    updates: int = 0
-    last_iteration: int = 0
-    fingerprint: int = 0
-
-    def pack(self, layout: Layout) -> NDArray[Any]:
-        """Return the `state` array of a kernel with `layout`."""
-        entries = [VERSION, layout.block, layout.id_bits, *_split(self.seed), self.updates, self.last_iteration]
-        entries += [*_split(self.fingerprint), *_split(layout.capacity)]
-        return np.array(entries + [0] * (_STATE_SIZE - len(entries)), _WORD)
-
-    @classmethod
-    def unpack(cls, state: NDArray[Any]) -> KernelState:
-        """Return what `pack` stored."""
-        entries = [int(entry) for entry in state]
-        return cls(
-            seed=_join(*entries[3:5]), updates=entries[5], last_iteration=entries[6], fingerprint=_join(*entries[7:9])
-        )
 
 
 class KernelStorage:
@@ -91,8 +58,8 @@ class KernelStorage:
             name=name,
         )
         arrays = {
-            "ids": pack(ids, layout.id_words(decoding.WORD_BITS), _WORD),
-            "rows": rows.astype(_WORD),
+            "ids": pack(ids, layout.id_words(decoding.WORD_BITS), WORD),
+            "rows": rows.astype(WORD),
             "state": state.pack(layout),
         }
         self.ids, self.rows, self.vector = (
@@ -111,6 +78,7 @@ class KernelStorage:
         for part, variable in (("values", self.values), ("ids", self.ids), ("rows", self.rows), ("state", self.vector)):
             setattr(layer, f"_{name}_{part}", variable)
         self._decoded: tuple[int, ref[Connectivity]] | None = None
+        self._known: tuple[host.View, host.View, int] | None = None
         self._exported: dict[str, tuple[int, Any]] = {}
 
     @property
@@ -123,31 +91,42 @@ class KernelStorage:
         """Return (ids, rows) as tensors, read anew at every call of a compiled function."""
         return paths.value(self.ids), paths.value(self.rows)
 
-    def _arrays(self) -> tuple[NDArray[Any], NDArray[np.int64]]:
-        rows = exporting.read(self.rows).astype(np.int64)
-        if rows.size == 0:
+    def index(self) -> Index:
+        """Return the connections as they are stored; hashed anew only if a variable was written to."""
+        ids, rows = host.view(self.ids), host.view(self.rows)
+        if rows.array.size == 0:
             raise ValueError(
                 f"{self.values.path} is being built inside a compiled function, so its connections cannot be read yet. "
                 "Build the layer first, by calling it or its model once outside."
             )
-        return unpack(exporting.read(self.ids), self.layout.id_dtype), rows
+        local = unpack(ids.array, self.layout.id_dtype)
+        pointers = rows.array.astype(np.int64, copy=False)
+        known = self._known
+        if known is not None and ids.same(known[0]) and rows.same(known[1]):
+            return Index(local, pointers, known[2])
+        mark = fingerprint(self.layout.shape, local, pointers)
+        self._know(ids, rows, mark)
+        return Index(local, pointers, mark)
+
+    def _know(self, ids: host.View, rows: host.View, mark: int) -> None:
+        """Keep the hash, if it can be told later whether it still holds; the views take no memory of their own."""
+        self._known = (ids, rows, mark) if ids.shared and rows.shared else None
 
     def count(self) -> int:
         """Return the number of connections."""
-        return int(self._arrays()[1][-1])
+        return int(host.view(self.rows).array[-1]) if self._known is not None else self.index().size
 
     def fingerprint(self) -> int:
         """Return the hash of the topology that the variables hold now."""
-        return fingerprint(self.layout.shape, *self._arrays())
+        return self.index().fingerprint
 
     def state(self) -> KernelState:
         """Return the bookkeeping."""
-        return KernelState.unpack(exporting.read(self.vector))
+        return KernelState.unpack(host.view(self.vector).array)
 
     def connectivity(self) -> Connectivity:
         """Return the connections in storage order; shared while somebody holds them and they have not changed."""
-        ids, rows = self._arrays()
-        now = fingerprint(self.layout.shape, ids, rows)
+        ids, rows, now = self.index()
         known = self._decoded[1]() if self._decoded is not None and self._decoded[0] == now else None
         if known is None:
             try:
@@ -166,22 +145,33 @@ class KernelStorage:
 
     def write(self, connectivity: Connectivity, values: NDArray[Any]) -> None:
         """Write connections in storage order with their values."""
-        ids, rows = self.layout.encode(connectivity)
-        mark = fingerprint(self.layout.shape, ids, rows)
-        bookkeeping = replace(self.state(), fingerprint=mark)
-        self._write(ids, rows, values, bookkeeping)
+        mark = self.write_index(*self.layout.encode(connectivity), values)
         self._remember(connectivity, mark)
+
+    def write_index(self, ids: NDArray[Any], rows: NDArray[np.int64], values: NDArray[Any], **state: int) -> int:
+        """Write connections that are encoded already, with their values, [K] or padded; return their fingerprint.
+
+        Args:
+            ids: local output ids, [K].
+            rows: row pointers.
+            values: weights, [K], or [capacity] with zeros at the end.
+            state: other fields of the bookkeeping that change.
+        """
+        mark = fingerprint(self.layout.shape, ids, rows)
+        self._write(ids, rows, values, replace(self.state(), fingerprint=mark, **state))
+        self._know(host.view(self.ids), host.view(self.rows), mark)
+        return mark
 
     def note(self, **state: int) -> None:
         """Change fields of the bookkeeping alone."""
-        self.vector.assign(replace(self.state(), **state).pack(self.layout))
+        host.write(self.vector, replace(self.state(), **state).pack(self.layout))
 
     def _write(self, ids: NDArray[Any], rows: NDArray[Any], values: NDArray[Any], state: KernelState) -> None:
         self.written = int(rows[-1])
-        self.values.assign(_padded(values, self.layout.capacity))
-        self.ids.assign(pack(ids, self.layout.id_words(decoding.WORD_BITS), _WORD))
-        self.rows.assign(rows.astype(_WORD))
-        self.vector.assign(state.pack(self.layout))
+        host.write(self.values, _padded(values, self.layout.capacity))
+        host.write(self.ids, pack(ids, self.layout.id_words(decoding.WORD_BITS), WORD))
+        host.write(self.rows, rows.astype(WORD, copy=False))
+        host.write(self.vector, state.pack(self.layout))
 
     def exported_index(self, path_name: str, form: Callable[..., Tensor]) -> Tensor:
         """Return the connections in the form of a compute path, decoded once into a variable of the layer.
@@ -200,10 +190,10 @@ class KernelStorage:
 
     def save(self, store: dict[str, Any], slots_fingerprint: int) -> None:
         """Write the connections that exist (not the tail) in storage order, and the bookkeeping."""
-        ids, rows = self._arrays()
+        ids, rows, _ = self.index()
         count = int(rows[-1])
         vector = exporting.read(self.vector).astype(np.int64)
-        vector[11:13] = _split(slots_fingerprint)
+        vector[11:13] = split(slots_fingerprint)
         store[self._name] = exporting.read(self.values)[:count]
         store[f"{self._name}_ids"] = ids[:count]
         store[f"{self._name}_rows"] = rows
@@ -223,10 +213,10 @@ class KernelStorage:
             )
         except KeyError as missing:
             raise ValueError(f"{where}: {missing} is absent; it was not saved from a sparse kernel.") from None
-        if vector.shape != (_STATE_SIZE,) or vector.dtype.kind not in "iu":
-            raise ValueError(f"{where}: the kernel's state must be {_STATE_SIZE} integers, got shape {vector.shape}.")
+        if vector.shape != (STATE_SIZE,) or vector.dtype.kind not in "iu":
+            raise ValueError(f"{where}: the kernel's state must be {STATE_SIZE} integers, got shape {vector.shape}.")
         here = self.layout
-        theirs = (int(vector[0]), int(vector[1]), int(vector[2]), _join(int(vector[9]), int(vector[10])))
+        theirs = (int(vector[0]), int(vector[1]), int(vector[2]), join(int(vector[9]), int(vector[10])))
         ours = (VERSION, here.block, here.id_bits, here.capacity)
         if theirs != ours:
             raise ValueError(
@@ -237,7 +227,7 @@ class KernelStorage:
             raise ValueError(f"{where}: ids must be {np.dtype(here.id_dtype)} and rows integers, both one-dimensional.")
         if not _is_float(values) or values.shape != ids.shape:
             raise ValueError(f"{where}: {len(ids)} connections need as many values, got {values.dtype} {values.shape}.")
-        if any(not 0 <= int(entry) < 1 << _HALF + 1 for entry in vector):
+        if any(not 0 <= int(entry) < 1 << HALF_BITS + 1 for entry in vector):
             raise ValueError(f"{where}: an entry of the kernel's state is out of range.")
         rows = rows.astype(np.int64)
         try:
@@ -251,7 +241,7 @@ class KernelStorage:
             raise ValueError(
                 f"{where}: the topology's fingerprint is wrong, so the file was changed after it was saved."
             )
-        slots = _join(int(vector[11]), int(vector[12]))
+        slots = join(int(vector[11]), int(vector[12]))
         return lambda: self._write(ids, rows, values, state), slots
 
 
@@ -260,6 +250,8 @@ def _is_float(array: NDArray[Any]) -> bool:
 
 
 def _padded(values: NDArray[Any], capacity: int) -> NDArray[Any]:
+    if len(values) == capacity:
+        return values
     padded = np.zeros(capacity, values.dtype)
     padded[: len(values)] = values
     return padded
@@ -267,11 +259,3 @@ def _padded(values: NDArray[Any], capacity: int) -> NDArray[Any]:
 
 def _constant(array: NDArray[Any]) -> Callable[..., Tensor]:
     return lambda shape, dtype=None: ops.convert_to_tensor(array, dtype=dtype)
-
-
-def _split(number: int) -> tuple[int, int]:
-    return number & ((1 << _HALF) - 1), number >> _HALF
-
-
-def _join(low: int, high: int) -> int:
-    return low | high << _HALF

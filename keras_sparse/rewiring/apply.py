@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..kernel import SparseKernel
-from ..topology import counter_rng
-from ..topology.connectivity import Connectivity, Int64
+from ..topology import counter_rng, places
+from ..topology.connectivity import Connectivity
+from ..topology.growing import Grown, merge
 from . import optimizer_state
-from .policy import NEWCOMERS, Change
+from .move import Move
+from .policy import NEWCOMERS, Change, KernelView
 
 
 class Plan:
@@ -19,71 +22,107 @@ class Plan:
 
     Args:
         kernel: the kernel to change.
+        view: the kernel as the policy saw it.
         change: what the policy answered.
         who: policy and kernel, for error messages.
+
+    Attributes:
+        removed: number of connections that go.
+        added: number of connections that come.
+        count: number of connections afterwards.
+        inputs: input units of the newcomers, [n], in storage order.
+        outputs: output units of the newcomers, [n].
+        degrees: (in-degrees [n_out], out-degrees [n_in]) afterwards.
 
     Raises:
         ValueError: when the change breaks an invariant; nothing has happened then.
     """
 
-    def __init__(self, kernel: SparseKernel, change: Change, who: str) -> None:
-        self.kernel = kernel
-        old = kernel.connectivity
-        keep = np.asarray(change.keep)
-        if keep.dtype != np.bool_ or keep.shape != (len(old),):
+    def __init__(self, kernel: SparseKernel, view: KernelView, change: Change, who: str) -> None:
+        self.kernel, self._values = kernel, view.values
+        before = view.index.size
+        self._keep = keep = np.asarray(change.keep)
+        if keep.dtype != np.bool_ or keep.shape != (before,):
             raise ValueError(
-                f"{who}: `keep` must be bool [{len(old)}], one per connection; got {keep.dtype} {keep.shape}."
+                f"{who}: `keep` must be bool [{before}], one per connection; got {keep.dtype} {keep.shape}."
             )
-        try:
-            added = Connectivity(change.inputs, change.outputs, shape=old.shape)
-        except ValueError as error:
-            raise ValueError(f"{who}: the new connections are not valid: {error}") from None
-        survivors = np.flatnonzero(keep)
-        self.removed, self.added = len(old) - len(survivors), len(added)
-        if len(survivors) + len(added) > kernel.capacity:
+        kept = int(np.count_nonzero(keep))
+        grown = view.take_grown(change)
+        if grown is None:
+            change = _ordered(change, kernel, who)
+        self.inputs, self.outputs = change.inputs, change.outputs
+        self.removed, self.added = before - kept, len(self.inputs)
+        self.count = kept + self.added
+        if self.count > kernel.capacity:
             raise ValueError(
-                f"{who}: {len(survivors)} kept + {len(added)} new connections exceed the capacity, {kernel.capacity}."
+                f"{who}: {kept} kept + {self.added} new connections exceed the capacity, {kernel.capacity}."
             )
-        source = np.concatenate([survivors, np.full(len(added), -1, np.int64)])
-        whole = Connectivity._trusted(
-            np.concatenate([old.inputs[survivors], added.inputs]),
-            np.concatenate([old.outputs[survivors], added.outputs]),
-            old.shape,
-        )
-        order = kernel.layout.order(whole)
-        order = np.arange(len(source)) if order is None else order
-        self.connectivity = Connectivity._trusted(whole.inputs[order], whole.outputs[order], old.shape)
-        self.source: Int64 = source[order]
-        keys = np.sort(whole.keys)
-        if np.any(keys[1:] == keys[:-1]):
-            raise ValueError(f"{who}: a new connection lies where a kept one already is.")
-        self._order = order
-        self._kept = _values(
-            change.kept_values, len(survivors), f"{who}: `kept_values`", kernel.host_values()[survivors]
-        )
-        self._new = None if change.values is None else _values(change.values, len(added), f"{who}: `values`", None)
+        self._kept = _values(change.kept_values, kept, f"{who}: `kept_values`")
+        self._fresh = _values(change.values, self.added, f"{who}: `values`")
+        if grown is None:
+            grown = _grown(view, keep, change, who)
+        self._new = grown.new
+        self._rows = places.pointers(kernel.layout, grown.taken, grown.fresh)
+        del grown  # up to ten bytes per connection
+        self._move = Move(keep, self._new)
+        self._ids = self._move.carry(view.index.ids, self.count)
+        self._ids[self._new] = kernel.layout.local_ids(self.outputs)
+        self.degrees = kernel.layout.in_degrees(self._ids, self._rows), kernel.layout.out_degrees(self._rows)
 
-    def apply(self, optimizer: Any, key: tuple[int, ...]) -> None:
-        """Write the new topology, its values and the optimizer's slots."""
+    def apply(self, optimizer: Any, key: tuple[int, ...], **state: int) -> None:
+        """Write the new topology, its values, the optimizer's slots, and `state` into the kernel's bookkeeping."""
         kernel = self.kernel
-        newcomers = self.source < 0
-        if self._new is None:
-            new = kernel.fresh(self.connectivity, newcomers, counter_rng.generator(*key, NEWCOMERS))
-        else:
-            new = self._new[self._order[newcomers] - len(self._kept)]
-        values = np.empty(len(self.source), self._kept.dtype)
-        values[~newcomers] = self._kept[self._order[~newcomers]]
-        values[newcomers] = new
-        if kernel.constraint is not None and newcomers.any():
-            values = kernel.constraint.fit_newcomers(self.connectivity, values, newcomers)
-        optimizer_state.carry(optimizer, kernel, self.source, values)
-        kernel.replace(self.connectivity, values)
+        old = self._values
+        fresh = self._fresh
+        if fresh is None:
+            fresh = kernel.fresh(self.inputs, self.outputs, self.degrees, counter_rng.generator(*key, NEWCOMERS))
+        if self._kept is not None:
+            old = old.copy()
+            old[np.flatnonzero(self._keep)] = self._kept
+        values = self._move.carry(old, kernel.capacity)
+        values[self._new] = fresh
+        del old, fresh
+        if kernel.constraint is not None and self.added:
+            self._constrain(values)
+        optimizer_state.carry(optimizer, kernel, self._move, values)
+        kernel.replace_index(self._ids, self._rows, values, **state)
+
+    def _constrain(self, values: NDArray[Any]) -> None:
+        assert self.kernel.constraint is not None
+        connectivity = self.kernel.layout.decode(self._ids, self._rows)
+        newcomers = np.zeros(self.count, bool)
+        newcomers[self._new] = True
+        live = values[: self.count]
+        live[:] = self.kernel.constraint.fit_newcomers(connectivity, live, newcomers)
 
 
-def _values(values: Any, count: int, name: str, default: NDArray[Any] | None) -> NDArray[Any]:
+def _ordered(change: Change, kernel: SparseKernel, who: str) -> Change:
+    """Return `change` with checked newcomers in storage order."""
+    try:
+        added = Connectivity(change.inputs, change.outputs, shape=kernel.shape)
+    except ValueError as error:
+        raise ValueError(f"{who}: the new connections are not valid: {error}") from None
+    order = kernel.layout.order(added)
+    if order is None:
+        return replace(change, inputs=added.inputs, outputs=added.outputs)
+    values = None if change.values is None else np.asarray(change.values)
+    if values is not None and values.shape == order.shape:  # others are refused later
+        values = values[order]
+    return replace(change, inputs=added.inputs[order], outputs=added.outputs[order], values=values)
+
+
+def _grown(view: KernelView, keep: NDArray[np.bool_], change: Change, who: str) -> Grown:
+    """Merge connections that stay with newcomers from elsewhere than the view's candidates."""
+    taken = view.taken(keep)
+    try:
+        return merge(taken, places.of_units(view.layout, change.inputs, change.outputs))
+    except ValueError:
+        raise ValueError(f"{who}: a new connection lies where a kept one already is.") from None
+
+
+def _values(values: Any, count: int, name: str) -> NDArray[Any] | None:
     if values is None:
-        assert default is not None
-        return default
+        return None
     values = np.asarray(values)
     if values.shape != (count,) or values.dtype.kind != "f":
         raise ValueError(f"{name} must be {count} floats, one per connection; got {values.dtype} {values.shape}.")

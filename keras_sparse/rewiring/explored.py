@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..topology.connectivity import Connectivity, Int64
+from ..topology.connectivity import Int64
 
 EXACT_POSITIONS = 2**27  # one bit each: 16 MiB
 _SKETCH = 2**14
+_BIT = (1 << np.arange(8)).astype(np.uint8)
 _ONES = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1).sum(axis=1, dtype=np.uint8)  # bits set in a byte
 
 
@@ -25,19 +26,21 @@ class Explored:
     """
 
     def __init__(self, shape: tuple[int, int]) -> None:
-        self.positions = shape[0] * shape[1]
+        self.positions, self._n_out = shape[0] * shape[1], shape[1]
         self.exact = self.positions <= EXACT_POSITIONS
         size = -(-self.positions // 8) if self.exact else 0
         self._count = 0  # bits set
         self._state: NDArray[Any] = np.zeros(size, np.uint8) if self.exact else np.empty(0, np.uint64)
 
-    def add(self, connectivity: Connectivity) -> None:
-        """Mark the connections as tried."""
-        keys = connectivity.keys
+    def add(self, inputs: Int64, outputs: Int64) -> None:
+        """Mark distinct positions as tried."""
+        keys = inputs * self._n_out + outputs
         if self.exact:
-            bits = (1 << (keys & 7)).astype(np.uint8)
-            self._count += int(np.count_nonzero(self._state[keys >> 3] & bits == 0))
-            np.bitwise_or.at(self._state, keys >> 3, bits)
+            byte = keys >> 3
+            fresh = _BIT.take(keys & 7) & ~self._state.take(byte)
+            self._count += int(np.count_nonzero(fresh))
+            # Bits that are not set yet, each once: adding is the fastest way to set them.
+            np.add.at(self._state, byte, fresh)
         else:
             hashes = _hash(keys)
             if len(self._state) == _SKETCH:

@@ -9,8 +9,8 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from ..compute.exporting import read
-from ..topology.connectivity import Int64
+from ..compute import host
+from .move import Move
 
 if TYPE_CHECKING:
     from ..kernel import SparseKernel
@@ -72,35 +72,38 @@ def _initial(optimizer: Any, name: str) -> float | None:
     return 0.0
 
 
-def carry(optimizer: Any, kernel: SparseKernel, source: Int64, values: NDArray[Any]) -> None:
+def carry(optimizer: Any, kernel: SparseKernel, move: Move, values: NDArray[Any]) -> None:
     """Move the slots of `kernel` along with its connections.
 
     Args:
         optimizer: a Keras optimizer, or None.
         kernel: the kernel about to change.
-        source: for every connection of the new topology its place in the old one, or -1 for a newcomer, [K].
-        values: weights of the new topology, [K].
+        move: of its connections.
+        values: weights of the new topology, at least [K].
     """
     for slot in slots(optimizer, kernel.values):
-        old = read(slot.variable)
-        fresh = np.asarray(values, old.dtype) if slot.initial is None else old.dtype.type(slot.initial)
-        new = np.full(kernel.capacity, slot.initial or 0.0, old.dtype)
-        new[: len(source)] = np.where(source >= 0, old[source], fresh)
-        slot.variable.assign(new)
+        new = move.carry(host.view(slot.variable).array, kernel.capacity, slot.initial or 0.0)
+        if slot.initial is None:
+            new[move.new] = values[move.new]
+        host.write(slot.variable, new)
 
 
 def reset(optimizer: Any, kernel: SparseKernel) -> None:
     """Give every slot of `kernel` its initial value, and note that the slots belong to the topology again."""
     values = kernel.host_values()
-    carry(optimizer, kernel, np.full(len(values), -1, np.int64), values)
+    carry(optimizer, kernel, Move(np.zeros(len(values), bool), np.arange(len(values))), values)
     kernel.mark_slots_aligned()
 
 
 def iterations(optimizer: Any) -> int:
     """Return the number of steps the optimizer has done; 0 without one."""
-    return 0 if optimizer is None else int(np.asarray(optimizer.iterations))
+    return 0 if optimizer is None else int(_scalar(optimizer.iterations))
 
 
 def learning_rate(optimizer: Any) -> float:
     """Return the optimizer's present learning rate; 0 without one."""
-    return 0.0 if optimizer is None else float(np.asarray(optimizer.learning_rate))
+    return 0.0 if optimizer is None else float(_scalar(optimizer.learning_rate))
+
+
+def _scalar(value: Any) -> Any:
+    return host.view(value).array if isinstance(value, keras.Variable) else np.asarray(value)

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..topology import counter_rng
+from ..compute import host
+from ..topology import counter_rng, places
 from ..topology.connectivity import Connectivity, Int64
-from ..topology.sampling import distinct_free
+from ..topology.growing import Grown, compact, grow
 
 if TYPE_CHECKING:
     from ..kernel import SparseKernel
+    from ..kernel_state import Index
+    from ..topology.layout import Layout
 
 Floats = NDArray[np.floating[Any]]
 _CANDIDATES, _INITIAL, NEWCOMERS = 0, 1, 2  # what a kernel's random numbers are for
@@ -39,26 +43,43 @@ class Change:
     kept_values: Floats | None = None
 
 
+class _Draw(NamedTuple):
+    """Candidates that were handed out, and what becomes of the kernel with them."""
+
+    keep: NDArray[np.bool_]
+    inputs: Int64
+    outputs: Int64
+    grown: Grown
+
+
 class KernelView:
     """One sparse kernel as a policy sees it: arrays to read, nothing to write.
 
     Attributes:
         name: of the layer (and of the kernel, if the layer has several).
-        connectivity: the connections that exist.
         values: their weights, [K].
         capacity: number of connections there is room for.
         slots: the optimizer's state at every connection, name to [K]; empty before the first step.
+        layout: the storage order.
+        index: the connections as they are stored.
     """
 
     def __init__(self, kernel: SparseKernel, name: str, *, slots: Mapping[str, Floats], key: tuple[int, ...]) -> None:
         self.name = name
-        self.connectivity: Connectivity = kernel.connectivity
-        self.values: Floats = _read_only(kernel.host_values().copy())
+        self.layout: Layout = kernel.layout
+        self.index: Index = kernel.index()
+        self.values: Floats = host.view(kernel.values).array[: self.index.size]
         self.capacity: int = kernel.capacity
-        self.slots = {name: _read_only(slot) for name, slot in slots.items()}
+        self.slots = {name: _read_only(slot[: self.index.size]) for name, slot in slots.items()}
         self._kernel = kernel
         self._key = key
         self._draws = 0
+        self._drawn: _Draw | None = None
+
+    @cached_property
+    def connectivity(self) -> Connectivity:
+        """The connections that exist, decoded when it is asked for."""
+        return self._kernel.connectivity
 
     def initial(self, n: int) -> Floats:
         """Return `n` fresh values from the kernel's initializer, with its mean degrees as fans, [n]."""
@@ -73,28 +94,43 @@ class KernelView:
                 was just removed may return. By default all of them stay.
 
         Returns:
-            (inputs [n], outputs [n], scores): scores is None for random candidates.
+            (inputs [n], outputs [n], scores): arrays to read; scores is None for random candidates.
 
         Raises:
             ValueError: when fewer than `n` positions are empty.
         """
-        n_in, n_out = self.connectivity.shape
-        taken = self.connectivity.keys if keep is None else self.connectivity.keys[keep]
-        taken.sort()
-        if n > n_in * n_out - len(taken):
+        positions = self.layout.shape[0] * self.layout.shape[1]
+        keep = np.ones(self.index.size, bool) if keep is None else keep.copy()
+        taken = self.taken(keep)
+        if n > positions - len(taken):
             raise ValueError(
-                f"{self.name}: {n} new connections wanted, but {n_in * n_out - len(taken)} positions are empty."
+                f"{self.name}: {n} new connections wanted, but {positions - len(taken)} positions are empty."
             )
-        keys = distinct_free(self._rng(_CANDIDATES), n_in * n_out, n, taken)
-        inputs, outputs = np.divmod(keys, n_out)
+        grown = grow(self._rng(_CANDIDATES), positions, n, taken)
+        inputs, outputs = map(_read_only, places.to_units(self.layout, grown.fresh))
+        self._drawn = _Draw(keep, inputs, outputs, grown)
         return inputs, outputs, None
+
+    def taken(self, keep: NDArray[np.bool_]) -> places.Places:
+        """Return the places of the connections that stay, ascending."""
+        return compact(places.of_index(self.layout, self.index.ids, self.index.rows), keep)
+
+    def take_grown(self, change: Change) -> Grown | None:
+        """Return how the connections grow by `change` if it answers with the last candidates as they were drawn.
+
+        These are known to be free and in order. They are handed out once: they take ten bytes per connection.
+        """
+        drawn, self._drawn = self._drawn, None
+        if drawn is None or change.inputs is not drawn.inputs or change.outputs is not drawn.outputs:
+            return None
+        return drawn.grown if np.array_equal(drawn.keep, change.keep) else None
 
     def _rng(self, purpose: int) -> np.random.Generator:
         self._draws += 1  # two calls of one update are independent
         return counter_rng.generator(*self._key, purpose, self._draws)
 
 
-def _read_only(array: Floats) -> Floats:
+def _read_only(array: NDArray[Any]) -> NDArray[Any]:
     array = array.view()
     array.setflags(write=False)
     return array

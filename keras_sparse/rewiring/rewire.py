@@ -9,7 +9,7 @@ from typing import Any
 import keras
 
 from ..callback_list import running
-from ..compute.exporting import read
+from ..compute import host
 from ..junctions import Junction, layers, select
 from ..topology import counter_rng
 from . import optimizer_state
@@ -90,6 +90,7 @@ class Rewire(keras.callbacks.Callback):
         self._optimizer: Any = None
         self._attached: Any = None
         self._explored: dict[int, Explored] = {}
+        self._tracked: dict[int, int] = {}  # fingerprints of the topologies `_explored` saw last
         self._others: list[Rewire] = []
         self._epoch = 0
         self._checked: int | None = None  # iterations at the last look whether a step update is due
@@ -110,13 +111,12 @@ class Rewire(keras.callbacks.Callback):
         self._junctions = select(model, self.layers)
         self._optimizer = getattr(model, "optimizer", None) if optimizer is None else optimizer
         if self._attached is not model:
-            self._attached, self._explored = model, {}
+            self._attached, self._explored, self._tracked = model, {}, {}
         iteration = optimizer_state.iterations(self._optimizer)
         for junction in self._junctions:
             if junction.kernel.state().last_iteration > iteration:  # a new optimizer counts from 0
                 junction.kernel.note_update(iteration, counts=False)
-            self._track(junction)
-        realign_junctions(self._junctions, self._optimizer)
+        self._look(self._junctions)
         return self
 
     def update(self, *, progress: float = 0.0) -> list[dict[str, Any]]:
@@ -133,7 +133,7 @@ class Rewire(keras.callbacks.Callback):
         """
         if not self._junctions:
             raise ValueError("Call `attach(model)` before `update()`.")
-        return self._run(self.policy.update, progress, final=False)
+        return self._run(self.policy.update, progress, optimizer_state.iterations(self._optimizer), final=False)
 
     def finish(self) -> list[dict[str, Any]]:
         """Let the policy do what it does at the end of training; for custom loops.
@@ -141,16 +141,19 @@ class Rewire(keras.callbacks.Callback):
         Returns:
             The new entries of `history`, marked "final".
         """
-        return self._run(self.policy.finish, 1.0, final=True)
+        return self._run(self.policy.finish, 1.0, optimizer_state.iterations(self._optimizer), final=True)
 
-    def _run(self, decide: Any, progress: float, *, final: bool) -> list[dict[str, Any]]:
+    def _run(self, decide: Any, progress: float, step: int, *, final: bool) -> list[dict[str, Any]]:
         junctions = self._active()
         if not junctions:
             return []
-        realign_junctions(junctions, self._optimizer)
-        step = optimizer_state.iterations(self._optimizer)
+        self._look(junctions)
         # The number of updates tells those apart that run at one step.
-        keys = [(self._seed(j), j.number, step, j.kernel.state().updates) for j in junctions]
+        states = [j.kernel.state() for j in junctions]
+        keys = [
+            (s.seed if self.seed is None else int(self.seed), j.number, step, s.updates)
+            for j, s in zip(junctions, states, strict=True)
+        ]
         views = [
             KernelView(j.kernel, j.name, slots=self._slots(j), key=key) for j, key in zip(junctions, keys, strict=True)
         ]
@@ -167,56 +170,62 @@ class Rewire(keras.callbacks.Callback):
                 f"{who}: expected {len(views)} changes, one per kernel (None for no change); got {len(changes)}."
             )
         plans = [
-            None if change is None else Plan(j.kernel, change, f"{who} on {j.name}")
-            for j, change in zip(junctions, changes, strict=True)
+            None if change is None else Plan(j.kernel, view, change, f"{who} on {j.name}")
+            for j, view, change in zip(junctions, views, changes, strict=True)
         ]
+        del views, changes
         entries = []
-        for junction, plan, key in zip(junctions, plans, keys, strict=True):
+        for number, (junction, key) in enumerate(zip(junctions, keys, strict=True)):
+            # After a final update the next fit's first epoch still has its update before it.
+            noted = {} if final else {"last_iteration": step, "updates": key[-1] + 1}
+            plan, plans[number] = plans[number], None  # one at a time: plans of large kernels take memory
             if plan is not None:
-                plan.apply(self._optimizer, key)
+                plan.apply(self._optimizer, key, **noted)
                 entries.append(self._entry(junction, plan, step, final))
-            if not final:  # the next fit's first epoch still has its update before it
+            elif noted:
                 junction.kernel.note_update(step)
         self.history += entries
         return entries
 
     def _entry(self, junction: Junction, plan: Plan, step: int, final: bool) -> dict[str, Any]:
-        connectivity = plan.connectivity
-        explored = self._track(junction)
+        explored = self._explored[junction.number]
+        explored.add(plan.inputs, plan.outputs)
+        self._tracked[junction.number] = junction.kernel.slots_fingerprint
+        in_degrees, out_degrees = plan.degrees
         return {
             "epoch": self._epoch,
             "step": step,
             "layer": junction.name,
             "removed": plan.removed,
             "added": plan.added,
-            "connections": len(connectivity),
-            "density": connectivity.density,
+            "connections": plan.count,
+            "density": plan.count / explored.positions,
             "explored": explored.share,
             "explored_exact": explored.exact,
-            "in_degree": _spread(connectivity.in_degrees),
-            "out_degree": _spread(connectivity.out_degrees),
+            "in_degree": _spread(in_degrees),
+            "out_degree": _spread(out_degrees),
             "final": final,
         }
 
-    def _track(self, junction: Junction) -> Explored:
-        if junction.number not in self._explored:
-            self._explored[junction.number] = Explored(junction.kernel.shape)
-        self._explored[junction.number].add(junction.kernel.connectivity)
-        return self._explored[junction.number]
+    def _look(self, junctions: Sequence[Junction]) -> None:
+        """Notice topologies that came from elsewhere: count their connections as tried, and reset the slots."""
+        for junction in junctions:
+            now = junction.kernel.fingerprint()
+            if self._tracked.get(junction.number) != now:
+                connectivity = junction.kernel.connectivity  # decoding checks it
+                explored = self._explored.setdefault(junction.number, Explored(junction.kernel.shape))
+                explored.add(connectivity.inputs, connectivity.outputs)
+                self._tracked[junction.number] = now
+        strays = [j for j in junctions if j.kernel.slots_fingerprint != self._tracked[j.number]]
+        realign_junctions(strays, self._optimizer)
 
     def _active(self) -> list[Junction]:
         """Return the kernels to rewire now: frozen ones only where they were named."""
         return [j for j in self._junctions if self.layers is not None or j.kernel.values.trainable]
 
-    def _seed(self, junction: Junction) -> int:
-        return junction.kernel.seed if self.seed is None else int(self.seed)
-
     def _slots(self, junction: Junction) -> dict[str, Any]:
-        count = len(junction.kernel)
-        return {
-            slot.name: read(slot.variable)[:count]
-            for slot in optimizer_state.slots(self._optimizer, junction.kernel.values)
-        }
+        slots = optimizer_state.slots(self._optimizer, junction.kernel.values)
+        return {slot.name: host.view(slot.variable).array for slot in slots}
 
     def get_state(self) -> dict[str, Any]:
         """Return history and positions tried, as plain data and arrays: what `ks.Backup` keeps."""
@@ -229,6 +238,7 @@ class Rewire(keras.callbacks.Callback):
         for index, seen in state["explored"].items():
             self._explored[int(index)] = Explored(shapes[int(index)])
             self._explored[int(index)].restore(seen)
+            self._tracked.pop(int(index), None)
 
     # Callback hooks. `self.model` is touched first: with JAX that writes the trainer's state back to the variables.
 
@@ -250,13 +260,8 @@ class Rewire(keras.callbacks.Callback):
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Rewire, if updates go by epoch and the optimizer has stepped since the last one."""
         self._epoch = epoch
-        if (
-            self._attach_when_built()
-            and self.every == "epoch"
-            and self.policy.when == "before_step"
-            and self._stepped()
-        ):
-            self._update_within(epoch / max(1, self._param("epochs")))
+        if self._attach_when_built() and self.every == "epoch" and self.policy.when == "before_step":
+            self._update_if_stepped(epoch / max(1, self._param("epochs")), optimizer_state.iterations(self._optimizer))
 
     def on_train_batch_begin(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         """Rewire, if updates go by steps and one is due."""
@@ -266,8 +271,8 @@ class Rewire(keras.callbacks.Callback):
         before = step - 1 if self._checked is None else self._checked
         self._checked = step
         # Crossing a multiple, not hitting it: the last execution of an epoch may be a shorter one.
-        if step // int(self.every) > before // int(self.every) and self._stepped():
-            self._update_within(self._progress(batch))
+        if step // int(self.every) > before // int(self.every):
+            self._update_if_stepped(self._progress(batch), step)
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         """Rewire after the step, for policies that work so."""
@@ -275,7 +280,9 @@ class Rewire(keras.callbacks.Callback):
             self._attach_when_built()
         if self.policy.when == "after_step":
             _ = self.model
-            self._update_within(self._progress(batch + 1))
+            progress = self._progress(batch + 1)
+            if self.start <= progress <= self.stop:
+                self.update(progress=progress)
 
     def _attach_when_built(self) -> bool:
         """Attach to the model of this `fit`, once it is built: without an Input that is after the first step."""
@@ -298,14 +305,12 @@ class Rewire(keras.callbacks.Callback):
         if self._attach_when_built() and type(self.policy).finish is not Policy.finish:
             self.finish()
 
-    def _update_within(self, progress: float) -> None:
-        if self.start <= progress <= self.stop:
-            self.update(progress=progress)
-
-    def _stepped(self) -> bool:
-        """Return whether the optimizer has stepped since the last update."""
-        last = max((j.kernel.state().last_iteration for j in self._active()), default=0)
-        return optimizer_state.iterations(self._optimizer) > last
+    def _update_if_stepped(self, progress: float, step: int) -> None:
+        """Rewire, if the optimizer has stepped since the last update."""
+        if not self.start <= progress <= self.stop:
+            return
+        if step > max((j.kernel.state().last_iteration for j in self._active()), default=0):
+            self._run(self.policy.update, progress, step, final=False)
 
     def _param(self, name: str) -> int:
         return int((self.params or {}).get(name) or 0)

@@ -67,21 +67,29 @@ class SET(Policy):
 
 
 def survivors(values: NDArray[Any], zeta: float) -> NDArray[np.bool_]:
-    """Return which weights SET keeps, bool [K]: all but the fraction ζ closest to zero of each sign."""
-    keep = np.ones(len(values), bool)
-    magnitude = np.abs(values)
-    for sign in (values >= 0, values < 0):
-        places = np.flatnonzero(sign)
-        removed = math.floor(zeta * len(places) + _ROUNDING)
-        keep[places[smallest(magnitude[places], removed)]] = False
-    return keep
+    """Return which weights SET keeps, bool [K]: all but the fraction ζ closest to zero of each sign. O(K)."""
+    negative = int(np.count_nonzero(values < 0))
+    positive = int(np.count_nonzero(values >= 0))  # NaN is neither, and stays
+    below, above = (math.floor(zeta * count + _ROUNDING) for count in (negative, positive))
+    # Sorted by value, those that go are neighbours around zero. One partition finds one end, a second the other.
+    start = negative - below
+    part = np.partition(values, start) if below else values
+    first = part[start] if below else 0.0
+    gone = values >= first
+    if above:
+        rest, place = (part[start:], below + above - 1) if below else (part, negative + above - 1)
+        last = np.partition(rest, place)[place]
+        gone &= values <= last
+    else:
+        last = first
+        gone &= values < 0
+    if np.count_nonzero(gone) > below + above:
+        _keep_ties(gone, values, last, int(np.count_nonzero(gone & (values >= 0))) - above)
+        _keep_ties(gone, values, first, int(np.count_nonzero(gone & (values < 0))) - below)
+    return ~gone
 
 
-def smallest(scores: NDArray[Any], count: int) -> NDArray[np.int64]:
-    """Return the places of the `count` smallest scores; among equal ones the first places win. O(n)."""
-    if count == 0:
-        return np.empty(0, np.int64)
-    limit = np.partition(scores, count - 1)[count - 1]
-    below = np.flatnonzero(scores < limit)
-    ties = np.flatnonzero(scores == limit)[: count - len(below)]
-    return np.concatenate([below, ties])
+def _keep_ties(gone: NDArray[np.bool_], values: NDArray[Any], limit: Any, count: int) -> None:
+    """Spare `count` of the weights that equal `limit`: the last ones."""
+    if count:
+        gone[np.flatnonzero(values == limit)[-count:]] = False

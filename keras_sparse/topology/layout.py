@@ -8,14 +8,15 @@ order, and the same optimizer slots, on another.
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from . import places
 from .connectivity import Connectivity, Int64
+from .hashing import digest
 
 VERSION = 1
 _SMALLEST_BLOCK = 256
@@ -81,12 +82,8 @@ class Layout:
             return None
         return np.argsort(keys, kind="stable")
 
-    def _keys(self, connectivity: Connectivity) -> Int64:
-        if self.blocks == 1:
-            return connectivity.keys
-        n_in = self.shape[0]
-        block, local = np.divmod(connectivity.outputs, self.block)
-        return (block * n_in + connectivity.inputs) * self.block + local
+    def _keys(self, connectivity: Connectivity) -> places.Places:
+        return places.of_units(self, connectivity.inputs, connectivity.outputs)
 
     def match(self, old: Connectivity, new: Connectivity) -> Int64:
         """Return, for every connection of `new`, its place in `old`, or -1: both in storage order."""
@@ -98,11 +95,27 @@ class Layout:
 
     def encode(self, connectivity: Connectivity) -> tuple[NDArray[Any], Int64]:
         """Return (local ids [K], row pointers [rows + 1]) of connections that are in storage order."""
-        block, local = np.divmod(connectivity.outputs, self.block)
-        row = block * self.shape[0] + connectivity.inputs
-        pointers = np.zeros(self.rows + 1, np.int64)
-        np.cumsum(np.bincount(row, minlength=self.rows), out=pointers[1:])
-        return local.astype(self.id_dtype), pointers
+        return self.local_ids(connectivity.outputs), places.pointers(self, self._keys(connectivity))
+
+    def local_ids(self, outputs: Int64) -> NDArray[Any]:
+        """Return the outputs' numbers within their blocks, as they are stored."""
+        local = outputs if self.blocks == 1 else outputs - outputs // self.block * self.block
+        return local.astype(self.id_dtype)
+
+    def in_degrees(self, ids: NDArray[Any], pointers: Int64) -> Int64:
+        """Return the number of connections into each output of encoded connections, [n_out]."""
+        degrees = np.zeros(self.blocks * self.block, np.int64)
+        size = max(1 << 18, 4 * self.block)  # bincount wants 64-bit numbers: not all at once
+        for block in range(self.blocks):
+            begin, end = int(pointers[block * self.shape[0]]), int(pointers[(block + 1) * self.shape[0]])
+            counts = degrees[block * self.block : (block + 1) * self.block]
+            for first in range(begin, end, size):
+                counts += np.bincount(ids[first : min(first + size, end)], minlength=self.block)
+        return degrees[: self.shape[1]]
+
+    def out_degrees(self, pointers: Int64) -> Int64:
+        """Return the number of connections out of each input of encoded connections, [n_in]."""
+        return np.diff(pointers).reshape(self.blocks, self.shape[0]).sum(0)
 
     def decode(self, ids: NDArray[Any], pointers: Int64) -> Connectivity:
         """Return the connections stored as `ids` (at least K of them) and `pointers`.
@@ -136,6 +149,8 @@ class Layout:
 
 def pack(ids: NDArray[Any], words: int, word: type[np.signedinteger[Any]]) -> NDArray[Any]:
     """Return `ids` bit-packed in memory order into `words` signed integers; the tail is zero."""
+    if ids.nbytes == words * np.dtype(word).itemsize:
+        return ids.view(word)
     packed = np.zeros(words * np.dtype(word).itemsize // ids.itemsize, ids.dtype)
     packed[: len(ids)] = ids
     return packed.view(word)
@@ -148,7 +163,4 @@ def unpack(packed: NDArray[Any], dtype: type[np.unsignedinteger[Any]]) -> NDArra
 
 def fingerprint(shape: tuple[int, int], ids: NDArray[Any], pointers: Int64) -> int:
     """Return a 62-bit hash of a topology, the same on every machine; never 0."""
-    digest = hashlib.blake2b(repr(tuple(map(int, shape))).encode(), digest_size=8)
-    digest.update(pointers.astype("<i8").tobytes())
-    digest.update(ids[: int(pointers[-1])].astype(ids.dtype.newbyteorder("<")).tobytes())
-    return (int.from_bytes(digest.digest(), "little") >> 2) or 1
+    return (digest(np.array(shape, np.int64), pointers, ids[: int(pointers[-1])]) >> 2) or 1

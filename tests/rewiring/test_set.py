@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import keras_sparse as ks
-from keras_sparse.rewiring.set import smallest, survivors
+from keras_sparse.rewiring.set import survivors
 
 
 def test_the_sign_rule_by_hand():
@@ -48,11 +48,18 @@ def test_counts_and_order(values, zeta):
         assert len(removed) == 0 or len(kept) == 0 or removed.max() <= kept.min()
 
 
-@given(st.lists(st.integers(0, 5), min_size=1), st.data())
-def test_smallest_agrees_with_a_stable_sort(scores, data):
-    count = data.draw(st.integers(0, len(scores)))
-    expected = np.argsort(np.array(scores), kind="stable")[:count]
-    assert sorted(smallest(np.array(scores), count).tolist()) == sorted(expected.tolist())
+@given(st.lists(st.integers(-3, 3).map(float)), st.floats(0, 1))
+def test_ties_go_by_storage_order(values, zeta):
+    values = np.array(values)
+    keep = survivors(values, zeta)
+    for places in (np.flatnonzero(values >= 0), np.flatnonzero(values < 0)):
+        nearest = places[np.argsort(np.abs(values[places]), kind="stable")]
+        removed = math.floor(zeta * len(places) + 1e-9)
+        assert sorted(nearest[:removed].tolist()) == [p for p in places.tolist() if not keep[p]]
+
+
+def test_what_is_no_number_stays():
+    assert survivors(np.array([np.nan, 1.0, -1.0, 2.0, -2.0, np.nan]), 1.0).tolist() == [True, *[False] * 4, True]
 
 
 @pytest.mark.parametrize("zeta", [-0.1, 1.1, "0.3", None, float("nan")])
