@@ -32,7 +32,7 @@ sanitize: build/kernels_test-address,undefined build/kernels_test-thread  ## Run
 build/kernels_test-%: tests/native/kernels_test.cpp $(NATIVE)
 	@mkdir -p build
 	$(CXX) -std=c++17 -O1 -g -fno-omit-frame-pointer -fno-sanitize-recover=all -fsanitize=$* -Wall -Wextra \
-		-Wno-maybe-uninitialized -Ikeras_sparse/compute/native $< $(KERNELS) -o $@ -pthread
+		-Wno-maybe-uninitialized -Wno-uninitialized -Ikeras_sparse/compute/native $< $(KERNELS) -o $@ -pthread
 
 lint: $(VENV)/.dev-installed  ## Check style and formatting.
 	$(BIN)/ruff check .

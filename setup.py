@@ -1,10 +1,14 @@
 """The build of the native kernels; everything else about the package stands in pyproject.toml."""
 
 import tempfile
+from glob import glob
 from pathlib import Path
 
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
+
+NATIVE = "keras_sparse/compute/native"
+COMPILE = "-std=c++17 -O3 -g0 -fvisibility=hidden -ffp-contract=fast -Wno-maybe-uninitialized -pthread"
 
 
 class BuildKernels(build_ext):
@@ -22,4 +26,17 @@ class BuildKernels(build_ext):
         super().build_extension(ext)
 
 
-setup(cmdclass={"build_ext": BuildKernels})
+kernels = Extension(
+    "keras_sparse.compute.native._kernels",
+    sources=sorted(glob(f"{NATIVE}/*.cpp")),
+    depends=sorted(glob(f"{NATIVE}/*.h")),
+    language="c++",
+    extra_compile_args=COMPILE.split(),
+    extra_link_args=["-pthread", "-ldl"],
+    # The library knows nothing of Python, so one build serves every version.
+    py_limited_api=True,
+    # Without a compiler the package installs all the same and multiplies with TensorFlow's own ops.
+    optional=True,
+)
+
+setup(ext_modules=[kernels], cmdclass={"build_ext": BuildKernels})

@@ -185,11 +185,19 @@ class SparseKernel:
         matrix[connectivity.inputs, connectivity.outputs] = values
         return matrix
 
-    def matmul(self, x: Tensor, transpose: bool = False) -> Tensor:
+    def matmul(self, x: Tensor, transpose: bool = False, *, bias: Tensor | None = None, relu: bool = False) -> Tensor:
         """Return x W: [..., n_in] to [..., n_out]; with `transpose` x Wᵀ: [..., n_out] to [..., n_in].
 
-        Differentiable in `x` and in the values.
+        Differentiable in `x`, the values and the bias.
+
+        Args:
+            x: activations.
+            transpose: multiply with the transposed kernel.
+            bias: added to the result, one number per feature; not for a transposed product.
+            relu: let negative results become zero; a native kernel does both within the product.
         """
+        if transpose and (relu or bias is not None):
+            raise ValueError("`bias` and `relu` are for the product with the kernel, not with the transposed one.")
         size_in, size_out = (self._shape[1], self._shape[0]) if transpose else self._shape
         x = ops.cast(x, self._layer.compute_dtype)
         flat = x if len(x.shape) == 2 else ops.reshape(x, [-1, size_in])
@@ -197,11 +205,13 @@ class SparseKernel:
         choice = self.choice(portable=exported)
         path = paths.get(choice.module or choice.path)
         # The native kernels take float32 values whatever the activations are.
-        values = ops.cast(paths.value(self.values), "float32" if choice.path == "native" else x.dtype)
+        dtype = "float32" if choice.path == "native" else x.dtype
+        values = ops.cast(paths.value(self.values), dtype)
+        bias = None if bias is None else ops.cast(bias, dtype)
         if exported:
             index = self._storage.exported_index(choice.path, cast(paths.DecodedPath, path).index)
             operand = path.prepare(values[: len(self)], index, self._shape)
-            y = path.multiply(flat, operand, self._shape, transpose=transpose)
+            y = paths.finished(path.multiply(flat, operand, self._shape, transpose=transpose), bias, relu)
         else:
             recorder = recording.current()
             y = product.matmul(
@@ -211,6 +221,8 @@ class SparseKernel:
                 values,
                 self._shape,
                 transpose=transpose,
+                bias=bias,
+                relu=relu,
                 on_backward=None if recorder is None else lambda x, dy: recorder(self, x, dy),
             )
         return y if len(x.shape) == 2 else ops.reshape(y, [*ops.shape(x)[:-1], size_out])

@@ -30,8 +30,8 @@ class Operands(NamedTuple):
 class Path(Protocol):
     """A compute path: a module with these functions. `x` and `y` are two-dimensional, samples first.
 
-    A path may also offer `product(x, values, index, shape, *, transpose)`, the differentiable product itself, where it
-    has a better way than the one that `compute.product` makes of these functions.
+    A path may also offer `product(x, values, index, shape, *, transpose, bias, relu)`, the differentiable product with
+    all that follows, where it has a better way than the one that `compute.product` makes of these functions.
     """
 
     def operands(self, ids: Tensor, rows: Tensor, layout: Layout) -> Operands:
@@ -69,6 +69,13 @@ def tensorflow_device() -> str:
     import tensorflow as tf
 
     return "gpu" if tf.config.list_logical_devices("GPU") else "cpu"
+
+
+def finished(y: Tensor, bias: Tensor | None, relu: bool) -> Tensor:
+    """Return y + bias, with `relu` rectified."""
+    if bias is not None:
+        y = keras.ops.add(y, keras.ops.cast(bias, y.dtype))
+    return keras.ops.relu(y) if relu else y
 
 
 def native_instruction_set() -> str | None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from keras import ops
 
-from .paths import Operands, Path
+from .paths import Operands, Path, finished
 
 Tensor = Any
 
@@ -20,9 +20,11 @@ def matmul(
     shape: tuple[int, int],
     *,
     transpose: bool = False,
+    bias: Tensor | None = None,
+    relu: bool = False,
     on_backward: Callable[[Tensor, Tensor], None] | None = None,
 ) -> Tensor:
-    """Return x W, or x Wᵀ with `transpose`, for x [batch, n] and a kernel with `values` [capacity].
+    """Return x W + bias, or x Wᵀ with `transpose`, for x [batch, n] and a kernel with `values` [capacity].
 
     The gradient is taken at the connections only, and never through an array of [connections, batch] as the
     stock gradient of `tf.sparse.sparse_dense_matmul` is.
@@ -34,12 +36,14 @@ def matmul(
         values: weights of the connections, [capacity].
         shape: (n_in, n_out).
         transpose: multiply with the transposed kernel.
+        bias: added to the product, [n_out], in the dtype of `values`.
+        relu: let negative results become zero.
         on_backward: called with (inputs, gradient of outputs), both in the orientation of `shape`.
     """
 
     own = getattr(path, "product", None)
     if own is not None and on_backward is None:
-        return own(x, values, operands.index, shape, transpose=transpose)
+        return own(x, values, operands.index, shape, transpose=transpose, bias=bias, relu=relu)
 
     @ops.custom_gradient
     def product(x: Tensor, values: Tensor) -> tuple[Tensor, Callable[..., tuple[Tensor, Tensor]]]:
@@ -55,4 +59,4 @@ def matmul(
 
         return path.multiply(x, operand, shape, transpose=transpose), gradient
 
-    return product(x, values)
+    return finished(product(x, values), bias, relu)

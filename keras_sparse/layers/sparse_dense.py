@@ -154,10 +154,9 @@ class SparseDense(keras.layers.Layer):
 
     def call(self, inputs: Tensor) -> Tensor:
         """Return `activation(inputs @ kernel + bias)`."""
-        outputs = self.kernel.matmul(inputs)
-        if self.bias is not None:
-            outputs = ops.add(outputs, ops.cast(self.bias, outputs.dtype))
-        return outputs if self.activation is None else self.activation(outputs)
+        relu = self.activation is keras.activations.relu
+        outputs = self.kernel.matmul(inputs, bias=self.bias, relu=relu)
+        return outputs if relu or self.activation is None else self.activation(outputs)
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         """Return `input_shape` with the last dimension replaced by `units`."""

@@ -120,19 +120,45 @@ def test_half_precision_is_summed_in_float32(instruction_set, dtype, batch):
     np.testing.assert_allclose(tf.cast(y, tf.float64), exact, rtol=2.0 ** (-8 if dtype == "bfloat16" else -11), atol=1e-4)
 
 
-def test_second_derivatives():
+@pytest.mark.parametrize("relu", [False, True])
+@pytest.mark.parametrize("first", [False, True])
+def test_second_derivatives(relu, first):
     kernel = built(6, 5, 0.6)
-    x = tf.random.normal([3, 6])
+    x, bias = tf.random.stateless_normal([3, 6], (0, 3)), tf.constant([0.3, -0.2, 0.1, 0.0, 0.5])
 
-    def penalty(values, x):
+    def penalty(values, x, bias):
         with tf.GradientTape() as inner:
-            inner.watch(x)
-            y = tf.reduce_sum(ops.multiply(x, values, stored(kernel), transpose=False) ** 2)
-        return tf.reduce_sum(inner.gradient(y, x) ** 2)
+            watched = [values, bias] if first else [values, bias, x]
+            inner.watch(watched)
+            y = ops.multiply(x, values, stored(kernel), transpose=False, finish=ops.Finish(bias, relu))
+            loss = tf.reduce_sum(y**2)
+        return tf.add_n([tf.reduce_sum(gradient**2) for gradient in inner.gradient(loss, watched)])
 
-    theory, numeric = tf.test.compute_gradient(penalty, [tf.constant(kernel.values.value), x])
+    theory, numeric = tf.test.compute_gradient(penalty, [tf.constant(kernel.values.value), x, bias], delta=1e-2)
     for one, other in zip(theory, numeric, strict=True):
         np.testing.assert_allclose(one, other, rtol=0.05, atol=0.05)
+
+
+@pytest.mark.parametrize("activation", ["relu", "tanh", None])
+@pytest.mark.parametrize("dtype", ["float32", "mixed_bfloat16"])
+@pytest.mark.parametrize("trainable", [True, False])
+def test_bias_and_relu_within_the_product_change_nothing(activation, dtype, trainable):
+    arguments = {"density": 0.2, "activation": activation, "seed": 3, "dtype": dtype, "bias_initializer": "uniform"}
+    fused, plain = (ks.SparseDense(50, compute=compute, **arguments) for compute in ("native", "stock"))
+    x = tf.random.stateless_normal([2, 40, 30], (1, 1))
+    fused(x), plain(x)
+    plain.set_weights(fused.get_weights())
+    fused.kernel.values.trainable = plain.kernel.values.trainable = trainable
+    results = []
+    for layer in (fused, plain):
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            y = layer(x)
+            loss = tf.reduce_sum(tf.cast(y, "float32") ** 2)
+        results.append([y, *tape.gradient(loss, [x, layer.bias.value, *([layer.kernel.values.value] if trainable else [])])])
+    for one, other in zip(*results, strict=True):
+        one, other = tf.cast(one, "float32"), tf.cast(other, "float32")
+        np.testing.assert_allclose(one, other, atol=(1e-5 if dtype == "float32" else 0.05) * np.abs(other).max())
 
 
 def test_the_first_layer_is_spared_the_gradient_of_its_inputs():
@@ -161,6 +187,8 @@ class TestErrors:
             ({"x": tf.zeros([3, 19])}, "x must have 20 features, but has 19"),
             ({"x": tf.zeros([20])}, "rank"),
             ({"values": tf.zeros([599])}, "values must hold 600 numbers, the capacity; it holds 599"),
+            ({"bias": tf.zeros([299]), "with_bias": True}, "bias must hold 300 numbers"),
+            ({"relu": True, "transpose": True, "x": tf.zeros([3, 300])}, "a transposed product takes no ReLU"),
             ({"ids": tf.zeros([149], tf.int64)}, "ids must hold 600 packed ids"),
             ({"rows": tf.zeros([20], tf.int64)}, "rows must hold a row pointer per input and block"),
             ({"rows": tf.fill([21], tf.constant(601, tf.int64))}, "the index is broken"),
@@ -177,11 +205,12 @@ class TestErrors:
         inputs = {
             "x": tf.zeros([batch, 20]),
             "values": kernel.values.value,
+            "bias": tf.zeros([0]),
             **dict(zip(("ids", "rows"), kernel._storage.index_tensors(), strict=True)),
             **change,
         }
         with pytest.raises((tf.errors.InvalidArgumentError, tf.errors.NotFoundError, TypeError), match=message):
-            library.ops.keras_sparse_mat_mul(**inputs, **ops._sizes(stored(kernel)))
+            library.ops.keras_sparse_mat_mul(**{**inputs, **ops._sizes(stored(kernel))})
 
     def test_gradients_check_as_well(self, kernel):
         x, dy, values, index = tf.zeros([3, 20]), tf.zeros([4, 300]), kernel.values.value, stored(kernel)

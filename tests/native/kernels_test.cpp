@@ -28,10 +28,10 @@ int64_t pick(Random& random, int64_t least, int64_t most) {
 // The buffers have exactly the promised length, so that an address sanitizer sees the first step outside.
 struct Case {
   int64_t n_in, n_out, block, blocks, batch, capacity;
-  bool wide;
+  bool wide, relu;
   Element element;
-  std::vector<float> values, x, dy;
-  std::vector<uint16_t> ids16, x16, dy16;
+  std::vector<float> values, x, dy, bias, y;
+  std::vector<uint16_t> ids16, x16, dy16, y16;
   std::vector<uint32_t> ids32;
   std::vector<int64_t> rows{0}, inputs, outputs;
 
@@ -65,6 +65,11 @@ struct Case {
     ids32.resize(wide ? capacity : 0, 0xffffffff);
     fill(random, n_in, x, x16);
     fill(random, n_out, dy, dy16);
+    fill(random, n_out, y, y16);
+    if (pick(random, 0, 1)) {
+      for (int64_t o = 0; o < n_out; o++) bias.push_back(number(random));
+    }
+    relu = pick(random, 0, 1);
   }
 
   int64_t count() const { return static_cast<int64_t>(inputs.size()); }
@@ -75,6 +80,8 @@ struct Case {
   }
   Activations left() { return {element == Element::float32 ? (void*)x.data() : x16.data(), batch, element}; }
   Activations right() { return {element == Element::float32 ? (void*)dy.data() : dy16.data(), batch, element}; }
+  Finish finish() const { return {bias.empty() ? nullptr : bias.data(), relu}; }
+  void* gate() { return !relu ? nullptr : element == Element::float32 ? (void*)y.data() : y16.data(); }
 
  private:
   void fill(Random& random, int64_t features, std::vector<float>& full, std::vector<uint16_t>& half) {
@@ -122,23 +129,32 @@ void compare(const Case& c, const Kernels& kernels, const char* what, const std:
 
 void check(const Kernels& kernels, Case& c) {
   const Junction w = c.junction();
-  std::vector<double> y(c.batch * c.n_out), dx(c.batch * c.n_in), dw(c.capacity);
-  std::vector<double> y_size(y.size()), dx_size(dx.size()), dw_size(dw.size());
+  std::vector<double> y(c.batch * c.n_out), dx(c.batch * c.n_in), dw(c.capacity), dbias(c.n_out);
+  std::vector<double> y_size(y.size()), dx_size(dx.size()), dw_size(dw.size()), dbias_size(c.n_out);
+  std::vector<float> dy = c.dy;
+  for (int64_t i = 0; i < c.batch * c.n_out; i++) {
+    if (c.relu && !(c.y[i] > 0)) dy[i] = 0;
+    if (!c.bias.empty()) y[i] = c.bias[i % c.n_out], y_size[i] = std::abs(y[i]);
+    dbias[i % c.n_out] += dy[i], dbias_size[i % c.n_out] += std::abs(dy[i]);
+  }
   for (int64_t k = 0; k < c.count(); k++) {
     for (int64_t s = 0; s < c.batch; s++) {
       const int64_t i = s * c.n_in + c.inputs[k], o = s * c.n_out + c.outputs[k];
-      const double terms[] = {double(c.values[k]) * c.x[i], double(c.values[k]) * c.dy[o], double(c.x[i]) * c.dy[o]};
+      const double terms[] = {double(c.values[k]) * c.x[i], double(c.values[k]) * dy[o], double(c.x[i]) * dy[o]};
       y[o] += terms[0], y_size[o] += std::abs(terms[0]);
       dx[i] += terms[1], dx_size[i] += std::abs(terms[1]);
       dw[k] += terms[2], dw_size[k] += std::abs(terms[2]);
     }
   }
+  for (double& number : y) number = c.relu && number < 0 ? 0 : number;
   Output got_y(c.element, c.batch * c.n_out), got_dx(c.element, c.batch * c.n_in), only_dx = got_dx;
-  std::vector<float> got_dw(c.capacity, 7.0f), only_dw = got_dw;
-  const bool fine = multiply(kernels, w, c.left(), got_y.as(c.batch)) == Status::ok &&
-                    gradients(kernels, w, c.left(), c.right(), got_dx.as(c.batch), got_dw.data()) == Status::ok &&
-                    gradients(kernels, w, {}, c.right(), only_dx.as(c.batch), nullptr) == Status::ok &&
-                    gradients(kernels, w, c.left(), c.right(), {}, only_dw.data()) == Status::ok;
+  std::vector<float> got_dw(c.capacity, 7.0f), only_dw = got_dw, got_dbias(c.n_out, 7.0f);
+  Backward whole{c.left(), c.right(), got_dx.as(c.batch), got_dw.data(), c.gate(), got_dbias.data()};
+  Backward to_inputs{{}, c.right(), only_dx.as(c.batch), nullptr, c.gate(), nullptr};
+  Backward to_weights{c.left(), c.right(), {}, only_dw.data(), c.gate(), nullptr};
+  const bool fine = multiply(kernels, w, c.left(), got_y.as(c.batch), c.finish()) == Status::ok &&
+                    gradients(kernels, w, whole) == Status::ok && gradients(kernels, w, to_inputs) == Status::ok &&
+                    gradients(kernels, w, to_weights) == Status::ok;
   if (!fine) fail(c, kernels, "status", 0, 0, 0);
   for (int64_t i = 0; i < c.batch * c.n_out; i++) compare(c, kernels, "y", y, y_size, c.element, i, got_y.at(i));
   for (int64_t i = 0; i < c.batch * c.n_in; i++) {
@@ -149,6 +165,7 @@ void check(const Kernels& kernels, Case& c) {
     compare(c, kernels, "dw", dw, dw_size, Element::float32, k, got_dw[k]);
     compare(c, kernels, "dw alone", dw, dw_size, Element::float32, k, only_dw[k]);
   }
+  for (int64_t o = 0; o < c.n_out; o++) compare(c, kernels, "dbias", dbias, dbias_size, Element::float32, o, got_dbias[o]);
 }
 
 // Whatever the index holds, nothing outside the buffers is touched; the sanitizer watches.
@@ -164,10 +181,13 @@ void attack(const Kernels& kernels, Random& random, Case c) {
   const Junction w = c.junction();
   Output y(c.element, c.batch * c.n_out), dx(c.element, c.batch * c.n_in);
   std::vector<float> dw(c.capacity);
-  multiply(kernels, w, c.left(), y.as(c.batch));
-  gradients(kernels, w, c.left(), c.right(), dx.as(c.batch), dw.data());
-  gradients(kernels, w, {}, c.right(), dx.as(c.batch), nullptr);
-  gradients(kernels, w, c.left(), c.right(), {}, dw.data());
+  multiply(kernels, w, c.left(), y.as(c.batch), c.finish());
+  gradients(kernels, w, {c.left(), c.right(), dx.as(c.batch), dw.data(), c.gate(), nullptr});
+  gradients(kernels, w, {{}, c.right(), dx.as(c.batch), nullptr, nullptr, nullptr});
+  gradients(kernels, w, {c.left(), c.right(), {}, dw.data(), c.gate(), nullptr});
+  std::vector<float> matrix(c.n_in * c.n_out);
+  to_dense(kernels, w, Element::float32, matrix.data());
+  from_dense(kernels, w, Element::float32, matrix.data(), dw.data());
 }
 
 }  // namespace

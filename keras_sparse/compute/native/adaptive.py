@@ -11,6 +11,7 @@ from typing import Any
 import tensorflow as tf
 
 from ..dispatch import BUILD_BATCH, BUILD_DENSITY
+from ..paths import finished
 from . import dense, multiply, operands, ops, outer, prepare
 from .ops import Stored
 
@@ -18,14 +19,22 @@ __all__ = ["multiply", "operands", "outer", "prepare", "product"]
 Tensor = Any
 
 
-def product(x: Tensor, values: Tensor, index: Stored, shape: tuple[int, int], *, transpose: bool) -> Tensor:
-    """Return x W or x Wᵀ; the matrix is built once for the forward and the backward."""
+def product(
+    x: Tensor,
+    values: Tensor,
+    index: Stored,
+    shape: tuple[int, int],
+    *,
+    transpose: bool,
+    bias: Tensor | None = None,
+    relu: bool = False,
+) -> Tensor:
+    """Return x W + bias, rectified with `relu`, or x Wᵀ; the matrix is built once for the forward and the backward."""
 
     @tf.custom_gradient
     def multiplied(x: Tensor, values: Tensor) -> tuple[Tensor, Callable[..., tuple[Tensor, Tensor]]]:
-        full = tf.logical_and(
-            index.rows[-1] >= round(BUILD_DENSITY * shape[0] * shape[1]), tf.shape(x, out_type=tf.int64)[0] >= BUILD_BATCH
-        )
+        batch, least = tf.shape(x, out_type=tf.int64)[0], round(BUILD_DENSITY * shape[0] * shape[1])
+        full = tf.logical_and(index.rows[-1] >= least, batch >= BUILD_BATCH)
         matrix = tf.cond(full, lambda: ops.to_dense(values, index, x.dtype), lambda: tf.zeros([0, 0], x.dtype))
 
         def gradient(dy: Tensor) -> tuple[Tensor, Tensor]:
@@ -51,4 +60,4 @@ def product(x: Tensor, values: Tensor, index: Stored, shape: tuple[int, int], *,
 
     y = multiplied(x, values)
     y.set_shape([x.shape[0], shape[0 if transpose else 1]])
-    return y
+    return finished(y, bias, relu)

@@ -25,6 +25,7 @@ void read_row(const Junction& w, int64_t i, const typename E::Stored* row, float
 // Calls row(i) for every input whose part of the index is sound.
 template <class Row>
 Status for_rows(const Kernels& kernels, const Junction& w, const Row& row) {
+  if (connections(w) < 0 || connections(w) > w.capacity) return Status::bad_index;
   Check check(kernels, w);
   Team team(threads_for(w, 4));
   constexpr int64_t kRows = 16;

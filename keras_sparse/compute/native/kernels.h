@@ -25,10 +25,17 @@ struct Kernels {
   const char* name;
   int widest_scatter, widest_gather;  // the largest tile that fits the registers, and pays
 
-  // panel[f - from][T] = x[s][f], zero beyond `samples`.
-  void (*pack[kTileSizes][3])(const Rows& x, int64_t from, int64_t to, float* panel);
+  // panel[f - from][T] = x[s][f], zero beyond `samples` and, if there is a gate, where gate[s][f] is not positive.
+  void (*pack[kTileSizes][3])(const Rows& x, const Rows* gate, int64_t from, int64_t to, float* panel);
   // y[s][from + f] = panel[f][T]
   void (*unpack[kTileSizes][3])(const float* panel, int64_t from, int64_t to, const Rows& y);
+
+  // sums[o][T] = bias[o] for o < outputs; zero without a bias.
+  void (*begin[kTileSizes])(const float* bias, int64_t outputs, float* sums);
+  // Negative numbers become zero; NaN stays.
+  void (*rectify)(float* numbers, int64_t count);
+  // sums[f] = Σ_T panel[f][T]
+  void (*lane_sums[kTileSizes])(const float* panel, int64_t features, float* sums);
 
   // sums[id][T] += value · x[input][T] over the connections of block b whose id is below `limit`, from `cursor` on:
   // cursor[input] is the place of the next connection of that input's row and is moved on.

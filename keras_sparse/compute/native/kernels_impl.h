@@ -15,18 +15,30 @@ using keras_sparse::Junction;
 using keras_sparse::Kernels;
 using keras_sparse::Rows;
 
+// Up to `to`, and zero beyond.
 template <class E>
-inline void read_square(const Rows& x, int64_t sample, int64_t feature, int64_t to, float* square) {
+inline void read_square(const Rows& x, const Rows* gate, int64_t sample, int64_t feature, int64_t to, float* square) {
   constexpr int W = Square::width;
+  using Stored = typename E::Stored;
+  const int64_t live = to - feature < W ? to - feature : W;
   for (int i = 0; i < W; i++) {
-    const bool live = sample + i < x.samples;
-    const auto* row = static_cast<const typename E::Stored*>(x.data) + (sample + i) * x.stride;
-    for (int j = 0; j < W; j++) square[i * W + j] = live && feature + j < to ? E::read(row[feature + j]) : 0.0f;
+    const int64_t start = (sample + i) * x.stride + feature, count = sample + i < x.samples ? live : 0;
+    const auto* row = static_cast<const Stored*>(x.data) + start;
+    if (count < W) __builtin_memset(square + i * W, 0, W * sizeof(float));
+    if (gate && count == W) {
+      const auto* open = static_cast<const Stored*>(gate->data) + start;
+      for (int j = 0; j < W; j++) square[i * W + j] = E::read(open[j]) > 0.0f ? E::read(row[j]) : 0.0f;
+    } else if (gate) {
+      const auto* open = static_cast<const Stored*>(gate->data) + start;
+      for (int j = 0; j < count; j++) square[i * W + j] = E::read(open[j]) > 0.0f ? E::read(row[j]) : 0.0f;
+    } else {
+      for (int j = 0; j < count; j++) square[i * W + j] = E::read(row[j]);
+    }
   }
 }
 
 template <int T, class E>
-void pack(const Rows& x, int64_t from, int64_t to, float* panel) {
+void pack(const Rows& x, const Rows* gate, int64_t from, int64_t to, float* panel) {
   constexpr int W = Square::width, kLine = 16;
   constexpr bool plain = sizeof(typename E::Stored) == sizeof(float);
   float square[W * W], turned[W * W];
@@ -34,11 +46,16 @@ void pack(const Rows& x, int64_t from, int64_t to, float* panel) {
     for (int s = 0; s < T; s += W) {
       for (int64_t f = line; f < line + kLine && f < to; f += W) {
         float* target = panel + (f - from) * T + s;
-        if (plain && s + W <= x.samples && f + W <= to) {
+        const bool whole = s + W <= x.samples && f + W <= to;
+        if (plain && whole && !gate) {
           Square::transpose(static_cast<const float*>(x.data) + s * x.stride + f, x.stride, target, T);
           continue;
         }
-        read_square<E>(x, s, f, to, square);
+        read_square<E>(x, gate, s, f, to, square);
+        if (whole) {
+          Square::transpose(square, W, target, T);
+          continue;
+        }
         Square::transpose(square, W, turned, W);
         for (int j = 0; j < W && f + j < to; j++) __builtin_memcpy(target + j * T, turned + j * W, W * sizeof(float));
       }
@@ -91,6 +108,38 @@ struct Row {
     for (int j = 0; j < count; j++) V::fma(factor, v[j], V::load(p + j * V::width)).store(p + j * V::width);
   }
 };
+
+template <int T>
+void begin(const float* bias, int64_t outputs, float* sums) {
+  if (!bias) {
+    __builtin_memset(sums, 0, outputs * T * sizeof(float));
+    return;
+  }
+  for (int64_t o = 0; o < outputs; o++) {
+    const auto number = Wide<T>::all(bias[o]);
+    for (int j = 0; j < T; j += Wide<T>::width) number.store(sums + o * T + j);
+  }
+}
+
+void rectify(float* numbers, int64_t count) {
+  for (int64_t i = 0; i < count; i++) numbers[i] = numbers[i] < 0.0f ? 0.0f : numbers[i];
+}
+
+template <int T>
+void lane_sums(const float* panel, int64_t features, float* sums) {
+  using V = Wide<T>;
+  const auto lanes = [panel](int64_t f) {
+    V sum = V::load(panel + f * T);
+    for (int j = V::width; j < T; j += V::width) sum = V::add(sum, V::load(panel + f * T + j));
+    return sum;
+  };
+  int64_t f = 0;
+  for (; f + 4 <= features; f += 4) {
+    const V four[4] = {lanes(f), lanes(f + 1), lanes(f + 2), lanes(f + 3)};
+    V::sum4(four, sums + f, true);
+  }
+  for (; f < features; f++) sums[f] = lanes(f).sum();
+}
 
 template <int T, class Id>
 void scatter(const Junction& w, int64_t b, int64_t limit, int64_t* cursor, const float* x, float* sums) {
@@ -227,6 +276,8 @@ int64_t largest_id(const void* data, int64_t from, int64_t to) {
 #define KERAS_SPARSE_TILES(entry) {entry(128), entry(64), entry(32), entry(16), entry(8)}
 #define KERAS_SPARSE_PACK(T) {pack<T, Float32>, pack<T, BFloat16>, pack<T, Float16>}
 #define KERAS_SPARSE_UNPACK(T) {unpack<T, Float32>, unpack<T, BFloat16>, unpack<T, Float16>}
+#define KERAS_SPARSE_BEGIN(T) begin<T>
+#define KERAS_SPARSE_LANE_SUMS(T) lane_sums<T>
 #define KERAS_SPARSE_SCATTER(T) {scatter<T, uint16_t>, scatter<T, uint32_t>}
 #define KERAS_SPARSE_SCATTER_ALL(T) {scatter_all<T, uint16_t>, scatter_all<T, uint32_t>}
 #define KERAS_SPARSE_GATHER(T) {gather<T, uint16_t>, gather<T, uint32_t>}
@@ -234,7 +285,8 @@ int64_t largest_id(const void* data, int64_t from, int64_t to) {
 #define KERAS_SPARSE_KERNELS(name, widest_scatter, widest_gather)                                  \
   {                                                                                                \
     name, widest_scatter, widest_gather, KERAS_SPARSE_TILES(KERAS_SPARSE_PACK),                    \
-        KERAS_SPARSE_TILES(KERAS_SPARSE_UNPACK), KERAS_SPARSE_TILES(KERAS_SPARSE_SCATTER),         \
+        KERAS_SPARSE_TILES(KERAS_SPARSE_UNPACK), KERAS_SPARSE_TILES(KERAS_SPARSE_BEGIN), rectify,  \
+        KERAS_SPARSE_TILES(KERAS_SPARSE_LANE_SUMS), KERAS_SPARSE_TILES(KERAS_SPARSE_SCATTER),      \
         KERAS_SPARSE_TILES(KERAS_SPARSE_SCATTER_ALL), KERAS_SPARSE_TILES(KERAS_SPARSE_GATHER),     \
         {scatter_one<uint16_t>, scatter_one<uint32_t>}, {gather_one<uint16_t>, gather_one<uint32_t>}, \
         {largest_id<uint16_t>, largest_id<uint32_t>}                                               \

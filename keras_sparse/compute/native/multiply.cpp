@@ -31,7 +31,8 @@ struct Plan {
 // One block for one tile; needs sums for a block and, if it goes in parts, a place in each row.
 class Block {
  public:
-  Block(const Kernels& kernels, const Junction& w, const Plan& plan) : kernels_(kernels), w_(w), plan_(plan) {}
+  Block(const Kernels& kernels, const Junction& w, const Plan& plan, const Finish& finish)
+      : kernels_(kernels), w_(w), plan_(plan), finish_(finish) {}
 
   int64_t sums_floats() const { return Scratch::rounded(w_.block * tile_samples(plan_.size)); }
   int64_t floats() const { return sums_floats() + (plan_.part < w_.block ? Scratch::rounded(2 * w_.n_in) : 0); }
@@ -39,7 +40,7 @@ class Block {
   void run(int64_t b, const Tiles& tiles, const Tile& tile, const float* panel, float* scratch,
            const Activations& y) const {
     const int64_t outputs = w_.block_size(b);
-    zero(scratch, outputs * tile_samples(tile.size));
+    kernels_.begin[tile.size](finish_.bias ? finish_.bias + w_.first_output(b) : nullptr, outputs, scratch);
     if (plan_.part >= outputs) {
       kernels_.scatter_all[tile.size][w_.wide](w_, b, panel, scratch);
     } else {
@@ -49,6 +50,7 @@ class Block {
         kernels_.scatter[tile.size][w_.wide](w_, b, limit, cursor, panel, scratch);
       }
     }
+    if (finish_.relu) kernels_.rectify(scratch, outputs * tile_samples(tile.size));
     unpack(kernels_, scratch, outputs, y, w_.n_out, tiles, tile, w_.first_output(b));
   }
 
@@ -56,23 +58,25 @@ class Block {
   const Kernels& kernels_;
   const Junction& w_;
   const Plan& plan_;
+  const Finish& finish_;
 };
 
 // Each task is a tile from beginning to end.
 Status multiply_tiles(const Kernels& kernels, const Junction& w, const Activations& x, const Activations& y,
-                      Team& team) {
+                      const Finish& finish, Team& team) {
   const Plan plan(kernels, w, x.batch, team.threads());
   const Tiles tiles(x.batch, plan.size);
-  const Block block(kernels, w, plan);
+  const Block block(kernels, w, plan, finish);
   const int64_t panel_floats = Scratch::rounded(w.n_in * tile_samples(plan.size));
   Scratch scratch;
   if (!scratch.allocate(team, team.threads() * (panel_floats + block.floats()))) return Status::no_memory;
   float* memory = scratch.take(0);
+  const Source source{x, w.n_in};
   Check check(kernels, w);
   team.run(tiles.count(), [&](int64_t task, int thread) {
     const Tile tile = tiles[task];
     float* panel = memory + thread * (panel_floats + block.floats());
-    pack(kernels, x, w.n_in, tiles, tile, 0, w.n_in, panel);
+    source.pack(kernels, tiles, tile, 0, w.n_in, panel);
     for (int64_t b = 0; b < w.blocks; b++) {
       if (!check.part(b, 0, w.n_in)) return;
       block.run(b, tiles, tile, panel, panel + panel_floats, y);
@@ -83,14 +87,14 @@ Status multiply_tiles(const Kernels& kernels, const Junction& w, const Activatio
 
 // All tiles are packed first; then each task is a block of outputs for a tile.
 Status multiply_blocks(const Kernels& kernels, const Junction& w, const Activations& x, const Activations& y,
-                       Team& team) {
+                       const Finish& finish, Team& team) {
   const Plan plan(kernels, w, x.batch, divide_up(team.threads(), w.blocks));
   const Tiles tiles(x.batch, plan.size);
-  const Block block(kernels, w, plan);
+  const Block block(kernels, w, plan, finish);
   const int64_t panels = Scratch::rounded(tiles.padded() * w.n_in);
   Scratch scratch;
   if (!scratch.allocate(team, panels + team.threads() * block.floats())) return Status::no_memory;
-  const Packing packing{x, w.n_in, tiles, scratch.take(panels)};
+  const Packing packing{{x, w.n_in}, tiles, scratch.take(panels)};
   float* memory = scratch.take(0);
   Check check(kernels, w);
   team.run(packing.tasks() + check.tasks(), [&](int64_t task, int) {
@@ -105,10 +109,11 @@ Status multiply_blocks(const Kernels& kernels, const Junction& w, const Activati
 }
 
 // One sample needs no panels.
-Status multiply_one(const Kernels& kernels, const Junction& w, const Activations& x, const Activations& y) {
+Status multiply_one(const Kernels& kernels, const Junction& w, const Activations& x, const Activations& y,
+                    const Finish& finish) {
   Team team(threads_for(w, 4));
   // With fewer blocks than threads the inputs are divided as well; their sums are added up at the end.
-  const int64_t slices = std::min<int64_t>(divide_up(team.threads(), w.blocks), divide_up(w.n_in, 64));
+  const int64_t slices = std::max<int64_t>(1, std::min<int64_t>(divide_up(team.threads(), w.blocks), divide_up(w.n_in, 64)));
   const int64_t sums_floats = Scratch::rounded(w.n_out);
   Scratch scratch;
   if (!scratch.allocate(team, Scratch::rounded(w.n_in) + slices * sums_floats)) return Status::no_memory;
@@ -120,7 +125,11 @@ Status multiply_one(const Kernels& kernels, const Junction& w, const Activations
   team.run(w.blocks * slices, [&](int64_t task, int) {
     const int64_t b = task / slices, slice = task % slices, end = w.n_in * (slice + 1) / slices;
     float* own = sums + slice * sums_floats + w.first_output(b);
-    zero(own, w.block_size(b));
+    if (finish.bias && slice == 0) {
+      std::memcpy(own, finish.bias + w.first_output(b), w.block_size(b) * sizeof(float));
+    } else {
+      zero(own, w.block_size(b));
+    }
     for (int64_t from = w.n_in * slice / slices; from < end; from += strip) {
       const int64_t to = std::min(from + strip, end);
       if (!check.part(b, from, to)) return;
@@ -130,21 +139,22 @@ Status multiply_one(const Kernels& kernels, const Junction& w, const Activations
   for (int64_t s = 1; s < slices; s++) {
     for (int64_t o = 0; o < w.n_out; o++) sums[o] += sums[s * sums_floats + o];
   }
+  if (finish.relu) kernels.rectify(sums, w.n_out);
   narrow(sums, w.n_out, y, 0);
   return check.status();
 }
 
 }  // namespace
 
-Status multiply(const Kernels& kernels, const Junction& w, const Activations& x, const Activations& y) {
+Status multiply(const Kernels& kernels, const Junction& w, const Activations& x, const Activations& y,
+                const Finish& finish) {
   const int64_t count = connections(w);
   if (count < 0 || count > w.capacity) return Status::bad_index;
   if (x.batch == 0 || w.n_out == 0) return Status::ok;
-  if (w.n_in == 0) return zero(y, w.n_out), Status::ok;
-  if (x.batch == 1) return multiply_one(kernels, w, x, y);
+  if (x.batch == 1) return multiply_one(kernels, w, x, y, finish);
   Team team(threads_for(w, x.batch));
   const bool by_tiles = divide_batch(w, x.batch, team.threads());
-  return (by_tiles ? multiply_tiles : multiply_blocks)(kernels, w, x, y, team);
+  return (by_tiles ? multiply_tiles : multiply_blocks)(kernels, w, x, y, finish, team);
 }
 
 }  // namespace keras_sparse

@@ -73,7 +73,7 @@ class Run {
 
   TF_OpKernelContext* context_;
   StatusHolder status_;
-  TF_Tensor* tensors_[8];
+  TF_Tensor* tensors_[16];  // no op has more inputs and outputs
   int held_ = 0;
   bool failed_ = false;
   TF_Code code_ = TF_OK;
@@ -83,7 +83,7 @@ class Run {
 // The attributes of an op.
 struct Attributes {
   int64_t n_in = 0, n_out = 0, capacity = 0, block = 0, id_bits = 0;
-  bool transpose = false;
+  bool transpose = false, relu = false, with_bias = false;
   TF_DataType type = TF_FLOAT;
 
   Element element() const {
@@ -95,7 +95,6 @@ inline void* create(TF_OpKernelConstruction* construction) {
   StatusHolder s;
   auto* a = new (std::nothrow) Attributes;
   if (!a) return nullptr;
-  unsigned char transpose = 0;
   const auto number = [&](const char* name, int64_t* target) {
     if (s.ok()) tf.TF_OpKernelConstruction_GetAttrInt64(construction, name, target, s.status);
   };
@@ -104,9 +103,15 @@ inline void* create(TF_OpKernelConstruction* construction) {
   number("capacity", &a->capacity);
   number("block", &a->block);
   number("id_bits", &a->id_bits);
-  if (s.ok()) tf.TF_OpKernelConstruction_GetAttrBool(construction, "transpose", &transpose, s.status);
+  const auto flag = [&](const char* name, bool* target) {
+    unsigned char value = 0;
+    if (s.ok()) tf.TF_OpKernelConstruction_GetAttrBool(construction, name, &value, s.status);
+    *target = value != 0;
+  };
+  flag("transpose", &a->transpose);
+  flag("relu", &a->relu);
+  flag("with_bias", &a->with_bias);
   if (s.ok()) tf.TF_OpKernelConstruction_GetAttrType(construction, "T", &a->type, s.status);
-  a->transpose = transpose != 0;
   constexpr int64_t kMost = int64_t{1} << 40;  // keeps products of sizes far from overflow
   const auto sane = [](int64_t size) { return size >= 0 && size <= kMost; };
   if (s.ok() && (!sane(a->n_in) || !sane(a->n_out) || !sane(a->capacity) || !sane(a->block) || a->block < 1 ||
@@ -121,11 +126,10 @@ inline void* create(TF_OpKernelConstruction* construction) {
 
 inline void destroy(void* attributes) { delete static_cast<Attributes*>(attributes); }
 
-// Inputs from `first` on: values if the op has them, ids, rows.
-inline bool read_junction(Run& run, const Attributes& a, int first, bool has_values, Junction* w) {
-  TF_Tensor* values = has_values ? run.input(first, 1, "values") : nullptr;
-  TF_Tensor* ids = run.input(first + has_values, 1, "ids");
-  TF_Tensor* rows = run.input(first + has_values + 1, 1, "rows");
+// Inputs `first` and `first` + 1: ids and rows. `values` may be null.
+inline bool read_junction(Run& run, const Attributes& a, int first, TF_Tensor* values, Junction* w) {
+  TF_Tensor* ids = run.input(first, 1, "ids");
+  TF_Tensor* rows = run.input(first + 1, 1, "rows");
   if (!run.ok()) return false;
   w->n_in = a.n_in;
   w->n_out = a.n_out;
@@ -146,6 +150,16 @@ inline bool read_junction(Run& run, const Attributes& a, int first, bool has_val
               text("ids must hold %lld packed ids, one per value; it holds %lld words of %lld bits", w->capacity,
                    tf.TF_Dim(ids, 0), 64));
   return run.ok();
+}
+
+// Null without one.
+inline const float* read_bias(Run& run, const Attributes& a, int place) {
+  TF_Tensor* bias = run.input(place, 1, "bias");
+  if (!bias || !a.with_bias) return nullptr;
+  run.require(!a.transpose && tf.TF_Dim(bias, 0) == a.n_out,
+              text("bias must hold %lld numbers, one per output, and the product not be transposed; it holds %lld",
+                   a.n_out, tf.TF_Dim(bias, 0)));
+  return static_cast<const float*>(tf.TF_TensorData(bias));
 }
 
 // Activations [batch, features].

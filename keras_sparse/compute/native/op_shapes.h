@@ -39,32 +39,25 @@ class Shapes {
  private:
   TF_ShapeInferenceContext* context_;
   TF_Status* status_;
-  TF_ShapeHandle* handles_[16];
+  TF_ShapeHandle* handles_[32];  // two for every input, some for the outputs
   int held_ = 0;
 };
 
 inline void shape_multiply(TF_ShapeInferenceContext* context, TF_Status* status) {
   Shapes shapes(context, status);
   TF_ShapeHandle* x = shapes.input(0, 2);
-  for (int place = 1; place < 4; place++) shapes.input(place, 1);
+  for (int place = 1; place < 5; place++) shapes.input(place, 1);
   shapes.output(0, shapes.batch_of(x));
 }
 
-inline void shape_gradients(TF_ShapeInferenceContext* context, TF_Status* status) {
+template <bool with_dx>
+void shape_gradients(TF_ShapeInferenceContext* context, TF_Status* status) {
   Shapes shapes(context, status);
   TF_ShapeHandle* x = shapes.input(0, 2);
-  shapes.input(1, 2);
-  TF_ShapeHandle* values = shapes.input(2, 1);
-  for (int place = 3; place < 5; place++) shapes.input(place, 1);
-  shapes.output(0, shapes.batch_of(x));
-  shapes.output(1, values);
-}
-
-inline void shape_outer(TF_ShapeInferenceContext* context, TF_Status* status) {
-  Shapes shapes(context, status);
-  for (int place = 0; place < 2; place++) shapes.input(place, 2);
-  for (int place = 2; place < 4; place++) shapes.input(place, 1);
-  shapes.output(0, shapes.unknown_vector());
+  for (int place = 1; place < 3; place++) shapes.input(place, 2);
+  for (int place = 3; place < 5 + with_dx; place++) shapes.input(place, 1);
+  if (with_dx) shapes.output(0, shapes.batch_of(x));
+  for (int place = with_dx; place < 2 + with_dx; place++) shapes.output(place, shapes.unknown_vector());
 }
 
 inline void shape_to_dense(TF_ShapeInferenceContext* context, TF_Status* status) {

@@ -20,21 +20,51 @@ class Stored(NamedTuple):
     layout: Layout
 
 
-def multiply(x: Tensor, values: Tensor, index: Stored, *, transpose: bool) -> Tensor:
-    """Return x W, or x Wᵀ with `transpose`; values are float32 [capacity], x and the result of any native dtype."""
-    y = _ops().keras_sparse_mat_mul(x, values, index.ids, index.rows, transpose=transpose, **_sizes(index))
+class Finish(NamedTuple):
+    """What becomes of a product: `bias` is added, float32 [n_out], and with `relu` negative results become zero."""
+
+    bias: Tensor | None = None
+    relu: bool = False
+
+
+PLAIN = Finish()
+
+
+def multiply(x: Tensor, values: Tensor, index: Stored, *, transpose: bool, finish: Finish = PLAIN) -> Tensor:
+    """Return x W, finished, or x Wᵀ; values are float32 [capacity], x and the result of any native dtype."""
+    bias = tf.zeros([0]) if finish.bias is None else finish.bias
+    flags = {"transpose": transpose, "relu": finish.relu, "with_bias": finish.bias is not None}
+    y = _ops().keras_sparse_mat_mul(x, values, bias, index.ids, index.rows, **flags, **_sizes(index))
     return _shaped(y, x.shape[0], index.layout.shape[0 if transpose else 1])
 
 
 def outer(x: Tensor, dy: Tensor, index: Stored) -> Tensor:
     """Return Σ_b x[b, input] · dy[b, output] at the connections, float32 [capacity] with a tail of zeros."""
-    return _shaped(_ops().keras_sparse_outer(x, dy, index.ids, index.rows, **_sizes(index)), index.layout.capacity)
+    return _weight_gradients(x, dy, dy, index, relu=False, with_bias=False)[0]
 
 
 def gradients(x: Tensor, dy: Tensor, values: Tensor, index: Stored) -> tuple[Tensor, Tensor]:
     """Return (`multiply(dy, transpose=True)`, `outer(x, dy)`), which share their reading of dy."""
-    dx, dvalues = _ops().keras_sparse_gradients(x, dy, values, index.ids, index.rows, **_sizes(index))
-    return _shaped(dx, x.shape[0], index.layout.shape[0]), dvalues
+    return _gradients(x, dy, dy, values, index, relu=False, with_bias=False)[:2]
+
+
+def _weight_gradients(x: Tensor, y: Tensor, dy: Tensor, index: Stored, **flags: bool) -> tuple[Tensor, Tensor]:
+    dvalues, dbias = _ops().keras_sparse_outer(x, y, dy, index.ids, index.rows, **flags, **_sizes(index))
+    return _shaped(dvalues, index.layout.capacity), _shaped_bias(dbias, index, flags)
+
+
+def _gradients(
+    x: Tensor, y: Tensor, dy: Tensor, values: Tensor, index: Stored, **flags: bool
+) -> tuple[Tensor, Tensor, Tensor]:
+    dx, dvalues, dbias = _ops().keras_sparse_gradients(
+        x, y, dy, values, index.ids, index.rows, **flags, **_sizes(index)
+    )
+    dx = _shaped(dx, x.shape[0], index.layout.shape[0])
+    return dx, _shaped(dvalues, index.layout.capacity), _shaped_bias(dbias, index, flags)
+
+
+def _shaped_bias(dbias: Tensor, index: Stored, flags: dict[str, bool]) -> Tensor:
+    return _shaped(dbias, index.layout.shape[1] if flags["with_bias"] else 0)
 
 
 def to_dense(values: Tensor, index: Stored, dtype: Any) -> Tensor:
@@ -85,29 +115,53 @@ def _index(op: Any) -> Stored:
 @tf.RegisterGradient("KerasSparseMatMul")
 def _multiply_gradient(op: Any, dy: Tensor) -> list[Tensor | None]:
     x, values = op.inputs[:2]
+    y = op.outputs[0]
     index, transpose = _index(op), op.get_attr("transpose")
+    flags = {name: op.get_attr(name) for name in ("relu", "with_bias")}
     skipped = frozenset(cast(Any, getattr(op, "skip_input_indices", None)) or ())
-    if not transpose and not skipped & {0, 1}:
-        return [*gradients(x, dy, values, index), None, None]
-    dx = None if 0 in skipped else multiply(dy, values, index, transpose=not transpose)
-    dvalues = None if 1 in skipped else outer(*((dy, x) if transpose else (x, dy)), index)
-    return [dx, dvalues, None, None]
+    dx = dvalues = dbias = None
+    if transpose:
+        dx = None if 0 in skipped else multiply(dy, values, index, transpose=False)
+        dvalues = None if 1 in skipped else outer(dy, x, index)
+    elif 1 in skipped:  # frozen weights
+        dy = _gated(dy, y, flags["relu"])
+        dx = None if 0 in skipped else multiply(dy, values, index, transpose=True)
+        dbias = tf.reduce_sum(tf.cast(dy, tf.float32), 0) if flags["with_bias"] else None
+    elif 0 in skipped:  # the first layer
+        dvalues, dbias = _weight_gradients(x, y if flags["relu"] else dy, dy, index, **flags)
+    else:
+        dx, dvalues, dbias = _gradients(x, y if flags["relu"] else dy, dy, values, index, **flags)
+    return [dx, dvalues, dbias if flags["with_bias"] else None, None, None]
+
+
+def _gated(dy: Tensor, y: Tensor, relu: bool) -> Tensor:
+    return tf.where(y > 0, dy, tf.zeros_like(dy)) if relu else dy
 
 
 @tf.RegisterGradient("KerasSparseGradients")
-def _gradients_gradient(op: Any, ddx: Tensor, ddvalues: Tensor) -> list[Tensor | None]:
-    x, dy, values = op.inputs[:3]
-    index = _index(op)
-    by_dy = multiply(x, ddvalues, index, transpose=False) + multiply(ddx, values, index, transpose=False)
-    return [multiply(dy, ddvalues, index, transpose=True), by_dy, outer(ddx, dy, index), None, None]
+def _gradients_gradient(op: Any, ddx: Tensor, ddvalues: Tensor, ddbias: Tensor) -> list[Tensor | None]:
+    x, y, dy, values = op.inputs[:4]
+    index, relu = _index(op), op.get_attr("relu")
+    by_x, by_dy = _outer_gradients(op, x, y, dy, ddvalues, ddbias)
+    by_dy += _gated(multiply(ddx, values, index, transpose=False), y, relu)
+    return [by_x, None, by_dy, outer(ddx, _gated(dy, y, relu), index), None, None]
 
 
 @tf.RegisterGradient("KerasSparseOuter")
-def _outer_gradient(op: Any, ddvalues: Tensor) -> list[Tensor | None]:
-    x, dy = op.inputs[:2]
-    index = _index(op)
-    by_x = multiply(dy, ddvalues, index, transpose=True)
-    return [by_x, multiply(x, ddvalues, index, transpose=False), None, None]
+def _outer_gradient(op: Any, ddvalues: Tensor, ddbias: Tensor) -> list[Tensor | None]:
+    x, y, dy = op.inputs[:3]
+    by_x, by_dy = _outer_gradients(op, x, y, dy, ddvalues, ddbias)
+    return [by_x, None, by_dy, None, None]
+
+
+def _outer_gradients(
+    op: Any, x: Tensor, y: Tensor, dy: Tensor, ddvalues: Tensor, ddbias: Tensor
+) -> tuple[Tensor, Tensor]:
+    index, relu = _index(op), op.get_attr("relu")
+    by_dy = multiply(x, ddvalues, index, transpose=False)
+    if op.get_attr("with_bias"):
+        by_dy += tf.cast(ddbias, by_dy.dtype)
+    return multiply(_gated(dy, y, relu), ddvalues, index, transpose=True), _gated(by_dy, y, relu)
 
 
 @tf.RegisterGradient("KerasSparseToDense")

@@ -72,12 +72,21 @@ inline Rows rows_of(const Activations& a, int64_t features, const Tiles& tiles, 
   return {static_cast<char*>(a.data) + place * element_bytes(a.element), features, tiles.samples(tile)};
 }
 
-// Features [from, to) of a tile into its panel, [features][T].
-inline void pack(const Kernels& kernels, const Activations& x, int64_t features, const Tiles& tiles, const Tile& tile,
-                 int64_t from, int64_t to, float* panel) {
-  kernels.pack[tile.size][static_cast<int>(x.element)](rows_of(x, features, tiles, tile), from, to,
-                                                       panel + from * tile_samples(tile.size));
-}
+// Row-major activations on their way into panels, with a gate or without.
+struct Source {
+  const Activations& data;
+  int64_t features;
+  void* gate = nullptr;
+
+  // Features [from, to) of a tile into its panel, [features][T].
+  void pack(const Kernels& kernels, const Tiles& tiles, const Tile& tile, int64_t from, int64_t to,
+            float* panel) const {
+    const Rows rows = rows_of(data, features, tiles, tile);
+    const Rows open = rows_of({gate, data.batch, data.element}, features, tiles, tile);
+    kernels.pack[tile.size][static_cast<int>(data.element)](rows, gate ? &open : nullptr, from, to,
+                                                            panel + from * tile_samples(tile.size));
+  }
+};
 
 // A panel [count][T] to the features [from, from + count) of a tile.
 inline void unpack(const Kernels& kernels, const float* panel, int64_t count, const Activations& y, int64_t features,
@@ -85,25 +94,36 @@ inline void unpack(const Kernels& kernels, const float* panel, int64_t count, co
   kernels.unpack[tile.size][static_cast<int>(y.element)](panel, 0, count, rows_of(y, features, tiles, tile, from));
 }
 
-// A whole batch on its way into panels, in parallel.
+// A whole batch into panels, in parallel.
 struct Packing {
   static constexpr int64_t kFeatures = 256;  // per task
 
-  const Activations& source;
-  int64_t features;
+  const Source source;
   const Tiles& tiles;
-  float* panels;  // tile after tile
+  float* panels;                // tile after tile
+  float* tile_sums = nullptr;   // if wanted, Σ over each tile's samples, [tiles][features]
 
-  int64_t chunks() const { return divide_up(features, kFeatures); }
+  int64_t chunks() const { return divide_up(source.features, kFeatures); }
   int64_t tasks() const { return tiles.count() * chunks(); }
-  float* panel(const Tile& tile) const { return panels + tile.first * features; }
+  float* panel(const Tile& tile) const { return panels + tile.first * source.features; }
 
   void run(const Kernels& kernels, int64_t task) const {
     const Tile tile = tiles[task / chunks()];
-    const int64_t from = task % chunks() * kFeatures;
-    pack(kernels, source, features, tiles, tile, from, std::min(from + kFeatures, features), panel(tile));
+    const int64_t from = task % chunks() * kFeatures, to = std::min(from + kFeatures, source.features);
+    source.pack(kernels, tiles, tile, from, to, panel(tile));
+    if (!tile_sums) return;
+    kernels.lane_sums[tile.size](panel(tile) + from * tile_samples(tile.size), to - from,
+                                 tile_sums + task / chunks() * source.features + from);
   }
 };
+
+// to[f] = Σ_t from[t][f]
+inline void add_up(const float* from, int64_t count, int64_t features, float* to) {
+  std::memcpy(to, from, features * sizeof(float));
+  for (int64_t t = 1; t < count; t++) {
+    for (int64_t f = 0; f < features; f++) to[f] += from[t * features + f];
+  }
+}
 
 // One sample as float32, and back.
 inline void widen(const Activations& from, int64_t count, float* to) {

@@ -14,18 +14,30 @@ namespace keras_sparse {
 enum class Status { ok, bad_index, no_memory };
 
 struct Activations {
-  void* data;
-  int64_t batch;
-  Element element;
+  void* data = nullptr;
+  int64_t batch = 0;
+  Element element = Element::float32;
 };
 
-// y = x W: x [batch, n_in], y [batch, n_out].
-Status multiply(const Kernels&, const Junction&, const Activations& x, const Activations& y);
+// What becomes of a sum: bias[o] is added, unless it is null, and negative results become zero.
+struct Finish {
+  const float* bias = nullptr;
+  bool relu = false;
+};
 
-// dx = dy Wᵀ, [batch, n_in], unless dx.data is null; and dw[k] = Σ_b x[b, input] · dy[b, output], [capacity] with a
-// tail of zeros, unless dw is null (x is not read then). `values` of the junction may be null if there is no dx.
-Status gradients(const Kernels&, const Junction&, const Activations& x, const Activations& dy, const Activations& dx,
-                 float* dw);
+// y = x W, finished: x [batch, n_in], y [batch, n_out].
+Status multiply(const Kernels&, const Junction&, const Activations& x, const Activations& y, const Finish& finish = {});
+
+// The backward of `multiply`. What has no data, or is null, is not computed.
+struct Backward {
+  Activations x;          // [batch, n_in]; read for dw only
+  Activations dy;         // [batch, n_out]
+  Activations dx;         // dy Wᵀ, [batch, n_in]; needs the junction's values
+  float* dw = nullptr;    // Σ_b x[b, input] · dy[b, output] at the connections, [capacity] with a tail of zeros
+  void* gate = nullptr;   // [batch, n_out] of dy's type: dy counts as zero where this is not positive (y, after ReLU)
+  float* dbias = nullptr;  // Σ_b dy[b, output], [n_out]
+};
+Status gradients(const Kernels&, const Junction&, const Backward&);
 
 // The matrix [n_in, n_out], and the entries of a matrix at the connections, [capacity] with a tail of zeros.
 Status to_dense(const Kernels&, const Junction&, Element, void* matrix);

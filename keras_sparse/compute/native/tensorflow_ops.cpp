@@ -1,8 +1,9 @@
 // The TensorFlow ops, registered when the library is loaded.
 //
-//   KerasSparseMatMul(x, values, ids, rows) -> y                        x W, or x Wᵀ with `transpose`
-//   KerasSparseGradients(x, dy, values, ids, rows) -> dx, dvalues       the backward of x W
-//   KerasSparseOuter(x, dy, ids, rows) -> dvalues                       the same without dx
+//   KerasSparseMatMul(x, values, bias, ids, rows) -> y     x W + bias, or x Wᵀ with `transpose`; `relu`: max(0, …)
+//   KerasSparseGradients(x, y, dy, values, ids, rows) -> dx, dvalues, dbias
+//                                                          the backward of x W + bias; with `relu`, y tells where
+//   KerasSparseOuter(x, y, dy, ids, rows) -> dvalues, dbias            the same without dx
 //   KerasSparseToDense(values, ids, rows) -> matrix                     [n_in, n_out]
 //   KerasSparseFromDense(matrix, ids, rows) -> values                   its entries at the connections
 //
@@ -22,13 +23,19 @@ void compute_multiply(void* attributes, TF_OpKernelContext* context) {
   const auto& a = *static_cast<Attributes*>(attributes);
   Run run(context);
   Junction w;
-  if (!read_junction(run, a, 1, true, &w)) return;
+  TF_Tensor* values = run.input(1, 1, "values");
+  if (!values || !read_junction(run, a, 3, values, &w)) return;
+  const Finish finish{read_bias(run, a, 2), a.relu};
   const Activations x = read_activations(run, a, 0, "x", a.transpose ? a.n_out : a.n_in);
+  run.require(!a.transpose || !a.relu, "a transposed product takes no ReLU");
   if (!run.ok()) return;
   const int64_t dims[] = {x.batch, a.transpose ? a.n_in : a.n_out};
   const Activations y{run.output(0, a.type, dims, 2), x.batch, x.element};
   if (!run.ok()) return;
-  report(run, a.transpose ? gradients(*chosen_kernels, w, {}, x, y, nullptr) : multiply(*chosen_kernels, w, x, y), w);
+  report(run,
+         a.transpose ? gradients(*chosen_kernels, w, {{}, x, y, nullptr, nullptr, nullptr})
+                     : multiply(*chosen_kernels, w, x, y, finish),
+         w);
 }
 
 template <bool with_dx>
@@ -36,23 +43,32 @@ void compute_gradients(void* attributes, TF_OpKernelContext* context) {
   const auto& a = *static_cast<Attributes*>(attributes);
   Run run(context);
   Junction w;
-  if (!read_junction(run, a, 2, with_dx, &w)) return;
-  const Activations x = read_activations(run, a, 0, "x", a.n_in);
-  const Activations dy = read_activations(run, a, 1, "dy", a.n_out);
-  run.require(x.batch == dy.batch, text("x has a batch of %lld and dy of %lld", x.batch, dy.batch));
+  TF_Tensor* values = with_dx ? run.input(3, 1, "values") : nullptr;
+  if (!run.ok() || !read_junction(run, a, 3 + with_dx, values, &w)) return;
+  Backward g;
+  g.x = read_activations(run, a, 0, "x", a.n_in);
+  g.dy = read_activations(run, a, 2, "dy", a.n_out);
+  run.require(g.x.batch == g.dy.batch, text("x has a batch of %lld and dy of %lld", g.x.batch, g.dy.batch));
+  if (a.relu) {
+    const Activations y = read_activations(run, a, 1, "y", a.n_out);
+    run.require(y.batch == g.dy.batch, text("y has a batch of %lld and dy of %lld", y.batch, g.dy.batch));
+    g.gate = y.data;
+  }
   if (!run.ok()) return;
-  const int64_t dims[] = {x.batch, a.n_in};
-  void* dx = with_dx ? run.output(0, a.type, dims, 2) : nullptr;
-  auto* dw = static_cast<float*>(run.output(with_dx, TF_FLOAT, &w.capacity, 1));
-  if (!run.ok()) return;
-  report(run, gradients(*chosen_kernels, w, x, dy, {dx, x.batch, x.element}, dw), w);
+  const int64_t dims[] = {g.x.batch, a.n_in}, outputs = a.with_bias ? a.n_out : 0;
+  if (with_dx) g.dx = {run.output(0, a.type, dims, 2), g.x.batch, g.x.element};
+  g.dw = static_cast<float*>(run.output(with_dx, TF_FLOAT, &w.capacity, 1));
+  auto* dbias = static_cast<float*>(run.output(with_dx + 1, TF_FLOAT, &outputs, 1));
+  if (a.with_bias) g.dbias = dbias;
+  if (run.ok()) report(run, gradients(*chosen_kernels, w, g), w);
 }
 
 void compute_to_dense(void* attributes, TF_OpKernelContext* context) {
   const auto& a = *static_cast<Attributes*>(attributes);
   Run run(context);
   Junction w;
-  if (!read_junction(run, a, 0, true, &w)) return;
+  TF_Tensor* values = run.input(0, 1, "values");
+  if (!values || !read_junction(run, a, 1, values, &w)) return;
   const int64_t dims[] = {a.n_in, a.n_out};
   void* matrix = run.output(0, a.type, dims, 2);
   if (run.ok()) report(run, to_dense(*chosen_kernels, w, a.element(), matrix), w);
@@ -62,7 +78,7 @@ void compute_from_dense(void* attributes, TF_OpKernelContext* context) {
   const auto& a = *static_cast<Attributes*>(attributes);
   Run run(context);
   Junction w;
-  if (!read_junction(run, a, 1, false, &w)) return;
+  if (!read_junction(run, a, 1, nullptr, &w)) return;
   const Activations matrix = read_activations(run, a, 0, "matrix", a.n_out);
   run.require(matrix.batch == a.n_in, text("matrix must have %lld rows, but has %lld", a.n_in, matrix.batch));
   auto* values = run.ok() ? static_cast<float*>(run.output(0, TF_FLOAT, &a.capacity, 1)) : nullptr;
@@ -71,16 +87,17 @@ void compute_from_dense(void* attributes, TF_OpKernelContext* context) {
 
 struct Op {
   const char* name;
-  const char *inputs[3], *outputs[2];  // null where there is none; ids and rows follow
+  const char *inputs[4], *outputs[3];  // null where there is none; ids and rows follow
   void (*shape)(TF_ShapeInferenceContext*, TF_Status*);
   void (*compute)(void*, TF_OpKernelContext*);
 };
 
 const Op kOps[] = {
-    {"KerasSparseMatMul", {"x: T", "values: float"}, {"y: T"}, shape_multiply, compute_multiply},
-    {"KerasSparseGradients", {"x: T", "dy: T", "values: float"}, {"dx: T", "dvalues: float"}, shape_gradients,
-     compute_gradients<true>},
-    {"KerasSparseOuter", {"x: T", "dy: T"}, {"dvalues: float"}, shape_outer, compute_gradients<false>},
+    {"KerasSparseMatMul", {"x: T", "values: float", "bias: float"}, {"y: T"}, shape_multiply, compute_multiply},
+    {"KerasSparseGradients", {"x: T", "y: T", "dy: T", "values: float"}, {"dx: T", "dvalues: float", "dbias: float"},
+     shape_gradients<true>, compute_gradients<true>},
+    {"KerasSparseOuter", {"x: T", "y: T", "dy: T"}, {"dvalues: float", "dbias: float"}, shape_gradients<false>,
+     compute_gradients<false>},
     {"KerasSparseToDense", {"values: float"}, {"matrix: T"}, shape_to_dense, compute_to_dense},
     {"KerasSparseFromDense", {"matrix: T"}, {"values: float"}, shape_from_dense, compute_from_dense},
 };
@@ -88,7 +105,8 @@ const Op kOps[] = {
 bool register_op(const Op& op) {
   TF_OpDefinitionBuilder* builder = tf.TF_NewOpDefinitionBuilder(op.name);
   for (const char* attribute : {"T: {float, bfloat16, half}", "n_in: int", "n_out: int", "capacity: int", "block: int",
-                                "id_bits: int", "transpose: bool = false"}) {
+                                "id_bits: int", "transpose: bool = false", "relu: bool = false",
+                                "with_bias: bool = false"}) {
     tf.TF_OpDefinitionBuilderAddAttr(builder, attribute);
   }
   for (const char* input : op.inputs) {
