@@ -1,13 +1,12 @@
 """The build of the native kernels; everything else about the package stands in pyproject.toml."""
 
 import tempfile
-from glob import glob
 from pathlib import Path
 
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
-NATIVE = "keras_sparse/compute/native"
+NATIVE = Path("keras_sparse/compute/native")
 COMPILE = "-std=c++17 -O3 -g0 -fvisibility=hidden -ffp-contract=fast -Wno-maybe-uninitialized -pthread"
 
 
@@ -28,8 +27,8 @@ class BuildKernels(build_ext):
 
 kernels = Extension(
     "keras_sparse.compute.native._kernels",
-    sources=sorted(glob(f"{NATIVE}/*.cpp")),
-    depends=sorted(glob(f"{NATIVE}/*.h")),
+    sources=sorted(map(str, NATIVE.glob("*.cpp"))),
+    depends=sorted(map(str, NATIVE.glob("*.h"))),
     language="c++",
     extra_compile_args=COMPILE.split(),
     extra_link_args=["-pthread", "-ldl"],

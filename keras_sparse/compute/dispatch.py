@@ -87,8 +87,8 @@ def choose(
     if requested == "dense" and not dense_allowed(shape, connections, itemsize(dtype)):
         raise ValueError(
             f'compute="dense" would build a {n_in} x {n_out} matrix of {n_in * n_out * itemsize(dtype) / 2**20:,.0f} '
-            f"MiB for a kernel of density {density:.3g}; it is allowed up to {DENSE_BYTES // 2**20} MiB or from density "
-            '0.5. Use compute="auto", "native" or "stock".'
+            f"MiB for a kernel of density {density:.3g}; allowed are {DENSE_BYTES // 2**20} MiB, or a density of 0.5. "
+            'Use compute="auto", "native" or "stock".'
         )
     obstacle = _native_obstacle(device, dtype, native, portable)
     if requested == "dense" and obstacle is None:

@@ -7,7 +7,6 @@ from typing import Any, cast
 
 import keras
 import numpy as np
-from keras import ops
 
 from .. import constraints, initializers
 from ..compute.dispatch import check_requested
@@ -31,8 +30,10 @@ class SparseDense(keras.layers.Layer):
             `ks.ErdosRenyi(epsilon=20)`, `ks.ERK(epsilon)`. Default 0.1.
         pattern: where connections start; default `ks.Random()`.
         capacity: number of connections there is room for, at least K; default K.
-        compute: "auto" (measured choice), "stock" (tf.sparse), "dense" (builds the matrix at each product, up to
-            64 MiB) or "generic" (`keras.ops`).
+        compute: "auto" (measured choice), "native" (own CPU kernels), "stock" (tf.sparse), "dense" (builds the matrix
+            at each product, up to 64 MiB) or "generic" (`keras.ops`). `ks.inspect` shows the choice and why. "native"
+            gives way, as "auto" does, where the kernels cannot run: on GPUs, in float64, in exported models and where
+            the package was installed without a compiler.
         activation: as in `Dense`; default none.
         use_bias: whether the layer adds a bias vector; default True.
         kernel_initializer: any initializer of scalars. Variance-scaling ones ("glorot_uniform", the default,

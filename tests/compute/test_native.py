@@ -116,8 +116,10 @@ def test_half_precision_is_summed_in_float32(instruction_set, dtype, batch):
     exact = tf.cast(x, tf.float64) @ kernel.to_dense().astype("float64")
     y = kernel.matmul(x)
     assert y.dtype == dtype
-    # One rounding at the end: half a unit in the last place.
-    np.testing.assert_allclose(tf.cast(y, tf.float64), exact, rtol=2.0 ** (-8 if dtype == "bfloat16" else -11), atol=1e-4)
+    # One rounding at the end.
+    np.testing.assert_allclose(
+        tf.cast(y, tf.float64), exact, rtol=2.0 ** (-8 if dtype == "bfloat16" else -11), atol=1e-4
+    )
 
 
 @pytest.mark.parametrize("relu", [False, True])
@@ -155,7 +157,9 @@ def test_bias_and_relu_within_the_product_change_nothing(activation, dtype, trai
             tape.watch(x)
             y = layer(x)
             loss = tf.reduce_sum(tf.cast(y, "float32") ** 2)
-        results.append([y, *tape.gradient(loss, [x, layer.bias.value, *([layer.kernel.values.value] if trainable else [])])])
+        results.append(
+            [y, *tape.gradient(loss, [x, layer.bias.value, *([layer.kernel.values.value] if trainable else [])])]
+        )
     for one, other in zip(*results, strict=True):
         one, other = tf.cast(one, "float32"), tf.cast(other, "float32")
         np.testing.assert_allclose(one, other, atol=(1e-5 if dtype == "float32" else 0.05) * np.abs(other).max())

@@ -75,7 +75,7 @@ def test_transposed_product_has_the_right_gradients(path):
     np.testing.assert_allclose(dv, (tf.transpose(g) @ h).numpy()[c.inputs, c.outputs], atol=1e-5)
 
 
-@pytest.mark.parametrize("path", ["stock", "generic"])
+@pytest.mark.parametrize("path", ["native", "stock", "generic"])
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 def test_non_finite_inputs_reach_connected_outputs_only(path, bad):
     kernel = built(6, 8, 0.3, path).kernel
@@ -99,7 +99,7 @@ def test_half_precision_stays_close_to_float32(path):
         np.testing.assert_allclose(tf.cast(y, tf.float32), x @ layer.kernel.to_dense(), atol=0.1)
 
 
-@pytest.mark.parametrize("path", ["stock", "dense"])
+@pytest.mark.parametrize("path", ["native", "stock", "dense"])
 def test_works_inside_a_function_and_sees_new_connections_without_retracing(path):
     kernel = built(10, 12, 0.2, path).kernel
     traces = []
@@ -124,11 +124,12 @@ def test_a_layer_can_be_built_inside_a_function():
     assert layer.kernel.slots_aligned()
 
 
-def test_the_stock_gradient_never_builds_connections_times_batch():
+@pytest.mark.parametrize("path", ["native", "stock"])
+def test_the_gradient_never_builds_connections_times_batch(path):
     # 1.2 million connections x batch 512 would be 2.4 GB an array, and the matrix 1.6 GB.
     code = """
 import resource, keras_sparse as ks, tensorflow as tf
-layer = ks.SparseDense(20000, density=0.003, compute="stock", seed=0)
+layer = ks.SparseDense(20000, density=0.003, compute="PATH", seed=0)
 x = tf.random.normal([512, 20000])
 layer.build(x.shape)
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -138,7 +139,7 @@ with tf.GradientTape() as tape:
 tape.gradient(loss, [x, layer.kernel.values.value])
 print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
 """
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    run = subprocess.run([sys.executable, "-c", code.replace("PATH", path)], capture_output=True, text=True, check=True)
     assert int(run.stdout.split()[-1]) < 700  # MiB; activations alone are 40 MB each
 
 
@@ -205,7 +206,7 @@ class TestDispatch:
     @pytest.mark.parametrize(
         ("changes", "message"),
         [
-            ({"requested": "dense", "shape": (10**5, 10**5)}, "allowed up to 64 MiB"),
+            ({"requested": "dense", "shape": (10**5, 10**5)}, "allowed are 64 MiB"),
             ({"requested": "fast"}, "must be one of 'auto'"),
             ({"requested": "native", "backend": "jax"}, "needs the TensorFlow backend"),
             ({"requested": "stock", "backend": "jax"}, "needs the TensorFlow backend"),
@@ -261,3 +262,30 @@ def test_export_holds_stock_ops_and_no_custom_gradient():
 
 
 assert keras.backend.backend() == "tensorflow", "these tests are of the TensorFlow paths"
+
+
+@pytest.mark.gpu
+def test_a_model_trains_on_a_gpu_with_its_index_there(problem):
+    x, labels = problem
+    model = keras.Sequential(
+        [keras.Input((12,)), ks.SparseDense(40, density=0.3, activation="relu", seed=0), ks.SparseDense(3, density=0.5)]
+    )
+    model.compile(keras.optimizers.SGD(0.1, momentum=0.9), "sparse_categorical_crossentropy")
+    kernel = model.layers[0].kernel
+    assert kernel.choice().path == "stock"
+    assert all("GPU" in variable.value.device for variable in (kernel.values, *kernel.index_variables))
+    losses = model.fit(x, labels, epochs=5, verbose=0, callbacks=[ks.Rewire(ks.SET(0.3))]).history["loss"]
+    assert np.all(np.isfinite(losses))
+
+
+@pytest.mark.gpu
+def test_gradients_on_a_gpu_never_build_connections_times_batch():
+    layer = built(20000, 20000, 0.003, "stock")
+    x = tf.random.normal([512, 20000])
+    tf.config.experimental.reset_memory_stats("GPU:0")
+    before = tf.config.experimental.get_memory_info("GPU:0")["current"]
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        loss = tf.reduce_sum(tf.square(layer(x)))
+    tape.gradient(loss, [x, layer.kernel.values.value])
+    assert tf.config.experimental.get_memory_info("GPU:0")["peak"] - before < 700 * 2**20
