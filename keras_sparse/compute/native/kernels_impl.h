@@ -164,6 +164,15 @@ void scatter(const Junction& w, int64_t b, int64_t limit, int64_t* cursor, const
   }
 }
 
+// Asks for what a connection some places ahead will touch, where outputs lie so far apart that memory must be waited for.
+template <int T, class Id>
+inline void foresee(const Junction& w, const Id* ids, int64_t k, const float* rows) {
+  constexpr int64_t kAhead = 24;
+  if (sizeof(Id) == sizeof(uint16_t)) return;
+  const Id id = ids[k + kAhead < w.capacity ? k + kAhead : k];
+  if (static_cast<int64_t>(id) < w.n_out) __builtin_prefetch(rows + static_cast<int64_t>(id) * T);
+}
+
 template <int T, class Id>
 void scatter_all(const Junction& w, int64_t b, const float* x, float* sums) {
   const auto* ids = static_cast<const Id*>(w.ids);
@@ -172,6 +181,7 @@ void scatter_all(const Junction& w, int64_t b, const float* x, float* sums) {
     const auto row = Row<T>::load(x + i * T);
     const int64_t end = rows[i + 1];
     for (int64_t k = rows[i]; k < end; k++) {
+      foresee<T>(w, ids, k, sums);
       row.add_to(Wide<T>::all(w.values[k]), sums + static_cast<int64_t>(ids[k]) * T);
     }
   }
@@ -205,6 +215,7 @@ void gather_rows(const Junction& w, int64_t b, int64_t from, int64_t to, const f
     for (; k + 4 <= end; k += 4) {
       Wide<T> dots[4];
       for (int c = 0; c < 4; c++) {
+        foresee<T>(w, ids, k + c, dy);
         const float* right = dy + static_cast<int64_t>(ids[k + c]) * T;
         dots[c] = connect<T, DX, DW>(left, sums, right, DX ? w.values[k + c] : 0.0f);
       }

@@ -12,6 +12,7 @@
 #endif
 #if defined(__unix__) || defined(__APPLE__)
 #include <pthread.h>
+#include <sys/mman.h>
 #include <unistd.h>
 #endif
 
@@ -22,6 +23,7 @@ constexpr int kMostThreads = 256;
 constexpr int kSpins = 4000;  // some tens of microseconds
 constexpr size_t kKeptMemory = size_t{64} << 20;
 constexpr size_t kAlignment = 64;
+constexpr size_t kLargePage = size_t{2} << 20;
 
 void relax() {
 #if defined(__x86_64__)
@@ -52,9 +54,15 @@ class FlushSubnormals {
 #endif
 };
 
+// Large memory in large pages where the system has them: sums far apart need many.
 void* allocate(size_t bytes) {
+  const size_t alignment = bytes < kLargePage ? kAlignment : kLargePage;
   void* memory = nullptr;
-  return posix_memalign(&memory, kAlignment, bytes ? bytes : kAlignment) == 0 ? memory : nullptr;
+  if (posix_memalign(&memory, alignment, bytes ? bytes : kAlignment) != 0) return nullptr;
+#if defined(MADV_HUGEPAGE)
+  if (bytes >= kLargePage) madvise(memory, bytes, MADV_HUGEPAGE);
+#endif
+  return memory;
 }
 
 // One job at a time. `open_` is the number of the job that workers may join, 0 for none.
