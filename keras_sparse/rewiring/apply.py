@@ -13,7 +13,7 @@ from ..topology import counter_rng, places
 from ..topology.connectivity import Connectivity
 from ..topology.growing import Grown, merge
 from . import optimizer_state
-from .move import Move
+from .move import Move, scatter
 from .policy import NEWCOMERS, Change, KernelView
 
 
@@ -66,7 +66,7 @@ class Plan:
         del grown  # up to ten bytes per connection
         self._move = Move(keep, self._new)
         self._ids = self._move.carry(view.index.ids, self.count)
-        self._ids[self._new] = kernel.layout.local_ids(self.outputs)
+        scatter(self._ids, self._new, kernel.layout.local_ids(self.outputs))
         self.degrees = kernel.layout.in_degrees(self._ids, self._rows), kernel.layout.out_degrees(self._rows)
 
     def apply(self, optimizer: Any, key: tuple[int, ...], **state: int) -> None:
@@ -80,7 +80,7 @@ class Plan:
             old = old.copy()
             old[np.flatnonzero(self._keep)] = self._kept
         values = self._move.carry(old, kernel.capacity)
-        values[self._new] = fresh
+        scatter(values, self._new, fresh.astype(values.dtype, copy=False))
         del old, fresh
         if kernel.constraint is not None and self.added:
             self._constrain(values)

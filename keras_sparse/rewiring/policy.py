@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from ..compute import host
 from ..topology import counter_rng, places
 from ..topology.connectivity import Connectivity, Int64
-from ..topology.growing import Grown, compact, grow
+from ..topology.growing import Grown, grow
 
 if TYPE_CHECKING:
     from ..kernel import SparseKernel
@@ -113,7 +113,7 @@ class KernelView:
 
     def taken(self, keep: NDArray[np.bool_]) -> places.Places:
         """Return the places of the connections that stay, ascending."""
-        return compact(places.of_index(self.layout, self.index.ids, self.index.rows), keep)
+        return places.kept(self.layout, self.index.ids, self.index.rows, keep)
 
     def take_grown(self, change: Change) -> Grown | None:
         """Return how the connections grow by `change` if it answers with the last candidates as they were drawn.
