@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..kernel import SparseKernel
+from ..kernel_state import KernelState
 from ..topology import counter_rng, places
 from ..topology.connectivity import Connectivity
 from ..topology.growing import Grown, merge
@@ -69,8 +70,8 @@ class Plan:
         scatter(self._ids, self._new, kernel.layout.local_ids(self.outputs))
         self.degrees = kernel.layout.in_degrees(self._ids, self._rows), kernel.layout.out_degrees(self._rows)
 
-    def apply(self, optimizer: Any, key: tuple[int, ...], **state: int) -> None:
-        """Write the new topology, its values, the optimizer's slots, and `state` into the kernel's bookkeeping."""
+    def apply(self, optimizer: Any, key: tuple[int, ...], state: KernelState) -> None:
+        """Write the new topology, its values, the optimizer's slots, and the bookkeeping `state`."""
         kernel = self.kernel
         old = self._values
         fresh = self._fresh
@@ -85,7 +86,7 @@ class Plan:
         if kernel.constraint is not None and self.added:
             self._constrain(values)
         optimizer_state.carry(optimizer, kernel, self._move, values)
-        kernel.replace_index(self._ids, self._rows, values, **state)
+        kernel.replace_index(self._ids, self._rows, values, state)
 
     def _constrain(self, values: NDArray[Any]) -> None:
         assert self.kernel.constraint is not None

@@ -27,7 +27,8 @@ def digest(*arrays: NDArray[Any]) -> int:
         data = np.ascontiguousarray(array.astype(array.dtype.newbyteorder("<"), copy=False)).view(np.uint8)
         whole.update(len(data).to_bytes(8, "little"))
         lines, rest = divmod(len(data), 8 * _LINE)
-        whole.update(line_sums(data[: 8 * _LINE * lines], _WEIGHTS).astype("<u8", copy=False).tobytes())
+        if lines:
+            whole.update(line_sums(data[: 8 * _LINE * lines], _WEIGHTS).astype("<u8", copy=False).tobytes())
         last = np.zeros(-(-rest // 8) * 8, np.uint8)
         last[:rest] = data[len(data) - rest :]
         words = _mixed(last)

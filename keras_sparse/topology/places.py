@@ -59,6 +59,7 @@ def kept(layout: Layout, ids: NDArray[Any], pointers: Int64, keep: NDArray[np.bo
     return compact(of_index(layout, ids, pointers), keep)
 
 
+@accelerated("compact")
 def compact(array: NDArray[Any], keep: NDArray[np.bool_]) -> NDArray[Any]:
     """Move the entries to keep to the front of `array`, in place, and return them.
 

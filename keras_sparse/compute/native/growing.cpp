@@ -1,6 +1,7 @@
 // Which of the positions drawn are free: sorted, then walked along with those that are taken.
 #include <algorithm>
 #include <cstring>
+#include <utility>
 
 #include "rewiring.h"
 
@@ -25,17 +26,13 @@ void sort(Number* numbers, Number* scratch, int64_t size) {
   const int digit_bits = passes ? (bits + passes - 1) / passes : 0;
   const Number mask = (Number{1} << digit_bits) - 1;
   Number *from = numbers, *to = scratch;
-  for (int pass = 0; pass < passes; pass++) {
-    const int shift = pass * digit_bits;
+  for (int shift = 0; shift < bits; shift += digit_bits) {
+    const auto digit = [=](Number number) { return number >> shift & mask; };
     int64_t next[1 << kDigitBits] = {};  // place of the next number with each digit
-    for (int64_t i = 0; i < size; i++) next[from[i] >> shift & mask]++;
+    for (int64_t i = 0; i < size; i++) next[digit(from[i])]++;
     int64_t place = 0;
-    for (Number digit = 0; digit <= mask; digit++) {
-      const int64_t count = next[digit];
-      next[digit] = place;
-      place += count;
-    }
-    for (int64_t i = 0; i < size; i++) to[next[from[i] >> shift & mask]++] = from[i];
+    for (Number d = 0; d <= mask; d++) place += std::exchange(next[d], place);
+    for (int64_t i = 0; i < size; i++) to[next[digit(from[i])]++] = from[i];
     std::swap(from, to);
   }
   if (from != numbers && size > 0) std::memcpy(numbers, from, size * sizeof(Number));

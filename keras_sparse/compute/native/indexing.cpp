@@ -11,6 +11,8 @@ bool fits(const Grid& grid, int64_t wide) {
   return grid.valid() && (wide || grid.n_in * grid.n_out <= std::numeric_limits<int32_t>::max());
 }
 
+constexpr int64_t kLeap = 32;  // places of a row that are passed at once
+
 template <class Id, class Place>
 int64_t kept_places(const Stored& stored, const uint8_t* keep, Place* places) {
   const Grid& grid = stored.grid;
@@ -35,7 +37,9 @@ void count_rows(const Grid& grid, const Place* places, int64_t size, int64_t* ro
   for (int64_t b = 0; b < grid.blocks(); b++, rows += grid.n_in) {
     const int64_t first = grid.first_place(b), width = grid.width(b);
     for (int64_t i = 0; i < grid.n_in; i++) {
-      passed = count_below(places, size, passed, static_cast<Place>(first + i * width));
+      const auto start = static_cast<Place>(first + i * width);
+      while (passed + kLeap <= size && places[passed + kLeap - 1] < start) passed += kLeap;
+      passed = count_below(places, size, passed, start);
       rows[i] += passed;
     }
   }

@@ -60,6 +60,16 @@ int64_t scatter(const Item* entries, const int64_t* places, int64_t size, Item* 
   return 0;
 }
 
+template <class Item>
+int64_t compact(Item* entries, const uint8_t* keep, int64_t size) {
+  int64_t count = 0;
+  for (int64_t i = 0; i < size; i++) {
+    entries[count] = entries[i];
+    count += keep[i] != 0;
+  }
+  return count;
+}
+
 template <class Work>
 int64_t by_size(int64_t item_bytes, const Work& work) {
   if (item_bytes == 2) return work(uint16_t{});
@@ -94,4 +104,8 @@ int64_t keras_sparse_scatter(const void* entries, const int64_t* places, int64_t
     using Item = decltype(item);
     return scatter(static_cast<const Item*>(entries), places, size, static_cast<Item*>(to), to_count);
   });
+}
+
+int64_t keras_sparse_compact(void* entries, const uint8_t* keep, int64_t size, int64_t item_bytes) {
+  return by_size(item_bytes, [&](auto item) { return compact(static_cast<decltype(item)*>(entries), keep, size); });
 }

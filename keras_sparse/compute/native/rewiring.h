@@ -107,6 +107,9 @@ KERAS_SPARSE_EXPORT int64_t keras_sparse_sources(const uint8_t* keep, int64_t ke
 KERAS_SPARSE_EXPORT int64_t keras_sparse_gather(const void* from, int64_t from_count, const int32_t* sources,
                                                 int64_t size, const void* fill, int64_t item_bytes, void* to);
 
+// Moves the entries to keep, of 2, 4 or 8 bytes, to the front. Returns how many.
+KERAS_SPARSE_EXPORT int64_t keras_sparse_compact(void* entries, const uint8_t* keep, int64_t size, int64_t item_bytes);
+
 // to[places[i]] = entries[i], for entries of 2, 4 or 8 bytes. Returns 0.
 KERAS_SPARSE_EXPORT int64_t keras_sparse_scatter(const void* entries, const int64_t* places, int64_t size,
                                                  int64_t item_bytes, void* to, int64_t to_count);

@@ -1,7 +1,7 @@
 """The library's helpers for rewiring, as replacements of the NumPy functions of the same purpose.
 
-Each takes what the NumPy function takes and returns the same, or None for arrays that are not of the common types. Every
-array goes with its length; the library checks what is in it.
+Each takes what the NumPy function takes and returns the same, or None for arrays that are not of the common types.
+Every array goes with its length; the library checks what is in it.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ _ARGUMENTS: dict[str, tuple[Any, ...]] = {
     "sources": (_P, _I, _P, _I, _P, _I),
     "gather": (_P, _I, _P, _I, _P, _I, _P),
     "scatter": (_P, _P, _I, _I, _P, _I),
+    "compact": (_P, _P, _I, _I),
     "line_sums": (_P, _I, _I, _P, _P),
     "mark": (_P, _I, _P, _P, _I, _I, _I),
 }
@@ -77,6 +78,7 @@ class Rewiring:
             self.sources,
             self.gather,
             self.scatter,
+            self.compact,
             self.line_sums,
             self.mark,
         )
@@ -98,9 +100,7 @@ class Rewiring:
         kept = self._survivors(_at(values), len(values), _at(gone), _at(keep))
         return None if kept < 0 else keep
 
-    def kept_places(
-        self, layout: Layout, ids: NDArray[Any], pointers: Int64, keep: NDArray[np.bool_]
-    ) -> Places | None:
+    def kept_places(self, layout: Layout, ids: NDArray[Any], pointers: Int64, keep: NDArray[np.bool_]) -> Places | None:
         """Replace `topology.places.kept`."""
         stored = _stored(layout, ids, pointers)
         if stored is None or not _plain(keep, np.bool_):
@@ -180,6 +180,15 @@ class Rewiring:
             return None
         failed = self._scatter(_at(entries), _at(places), len(places), new.itemsize, _at(new), len(new))
         return None if failed else new
+
+    def compact(self, array: NDArray[Any], keep: NDArray[np.bool_]) -> NDArray[Any] | None:
+        """Replace `topology.places.compact`."""
+        if not (_plain(array, array.dtype) and array.flags.writeable and _plain(keep, np.bool_)):
+            return None
+        if len(array) != len(keep):
+            return None
+        count = self._compact(_at(array), _at(keep), len(array), array.itemsize)
+        return None if count < 0 else array[:count]
 
     def line_sums(self, data: NDArray[np.uint8], weights: NDArray[np.uint64]) -> NDArray[np.uint64] | None:
         """Replace `topology.hashing.line_sums`."""
