@@ -26,13 +26,20 @@ test: $(VENV)/.test-installed  ## Run the tests.
 test-slow: $(VENV)/.test-installed  ## Run the tests that take minutes each.
 	$(BIN)/python -m pytest -m slow $(PYTEST_ARGS)
 
-sanitize: build/kernels_test-address,undefined build/kernels_test-thread  ## Run the native kernels under sanitizers.
+sanitize: build/kernels_test-address,undefined build/kernels_test-thread build/rewiring_test-address,undefined  ## Run the native kernels under sanitizers.
 	for test in $^; do echo $$test; $$test $(CASES) || exit 1; done
 
 build/kernels_test-%: tests/native/kernels_test.cpp $(NATIVE)
+	$(SANITIZED)
+
+build/rewiring_test-%: tests/native/rewiring_test.cpp $(NATIVE)
+	$(SANITIZED)
+
+define SANITIZED
 	@mkdir -p build
 	$(CXX) -std=c++17 -O1 -g -fno-omit-frame-pointer -fno-sanitize-recover=all -fsanitize=$* -Wall -Wextra \
 		-Wno-maybe-uninitialized -Wno-uninitialized -Ikeras_sparse/compute/native $< $(KERNELS) -o $@ -pthread
+endef
 
 lint: $(VENV)/.dev-installed  ## Check style and formatting.
 	$(BIN)/ruff check .

@@ -294,9 +294,11 @@ class SparseKernel:
         """Return the connections as they are stored, without decoding them."""
         return self._storage.index()
 
-    def replace_index(self, ids: NDArray[Any], rows: NDArray[np.int64], values: NDArray[Any], **state: int) -> None:
+    def replace_index(
+        self, ids: NDArray[Any], rows: NDArray[np.int64], values: NDArray[Any], state: KernelState
+    ) -> None:
         """Do what `replace` does with connections that are encoded already, see `KernelStorage.write_index`."""
-        self.slots_fingerprint = self._storage.write_index(ids, rows, values, **state)
+        self.slots_fingerprint = self._storage.write_index(ids, rows, values, state)
 
     def host_values(self) -> NDArray[Any]:
         """Return the weights of the connections that exist as NumPy, read-only, [K]."""

@@ -145,20 +145,20 @@ class KernelStorage:
 
     def write(self, connectivity: Connectivity, values: NDArray[Any]) -> None:
         """Write connections in storage order with their values."""
-        mark = self.write_index(*self.layout.encode(connectivity), values)
+        mark = self.write_index(*self.layout.encode(connectivity), values, self.state())
         self._remember(connectivity, mark)
 
-    def write_index(self, ids: NDArray[Any], rows: NDArray[np.int64], values: NDArray[Any], **state: int) -> int:
+    def write_index(self, ids: NDArray[Any], rows: NDArray[np.int64], values: NDArray[Any], state: KernelState) -> int:
         """Write connections that are encoded already, with their values, [K] or padded; return their fingerprint.
 
         Args:
             ids: local output ids, [K].
             rows: row pointers.
             values: weights, [K], or [capacity] with zeros at the end.
-            state: other fields of the bookkeeping that change.
+            state: the bookkeeping, but for the fingerprint.
         """
         mark = fingerprint(self.layout.shape, ids, rows)
-        self._write(ids, rows, values, replace(self.state(), fingerprint=mark, **state))
+        self._write(ids, rows, values, replace(state, fingerprint=mark))
         self._know(host.view(self.ids), host.view(self.rows), mark)
         return mark
 

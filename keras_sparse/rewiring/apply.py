@@ -9,11 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..kernel import SparseKernel
+from ..kernel_state import KernelState
 from ..topology import counter_rng, places
 from ..topology.connectivity import Connectivity
 from ..topology.growing import Grown, merge
 from . import optimizer_state
-from .move import Move
+from .move import Move, scatter
 from .policy import NEWCOMERS, Change, KernelView
 
 
@@ -66,11 +67,11 @@ class Plan:
         del grown  # up to ten bytes per connection
         self._move = Move(keep, self._new)
         self._ids = self._move.carry(view.index.ids, self.count)
-        self._ids[self._new] = kernel.layout.local_ids(self.outputs)
+        scatter(self._ids, self._new, kernel.layout.local_ids(self.outputs))
         self.degrees = kernel.layout.in_degrees(self._ids, self._rows), kernel.layout.out_degrees(self._rows)
 
-    def apply(self, optimizer: Any, key: tuple[int, ...], **state: int) -> None:
-        """Write the new topology, its values, the optimizer's slots, and `state` into the kernel's bookkeeping."""
+    def apply(self, optimizer: Any, key: tuple[int, ...], state: KernelState) -> None:
+        """Write the new topology, its values, the optimizer's slots, and the bookkeeping `state`."""
         kernel = self.kernel
         old = self._values
         fresh = self._fresh
@@ -80,12 +81,12 @@ class Plan:
             old = old.copy()
             old[np.flatnonzero(self._keep)] = self._kept
         values = self._move.carry(old, kernel.capacity)
-        values[self._new] = fresh
+        scatter(values, self._new, fresh.astype(values.dtype, copy=False))
         del old, fresh
         if kernel.constraint is not None and self.added:
             self._constrain(values)
         optimizer_state.carry(optimizer, kernel, self._move, values)
-        kernel.replace_index(self._ids, self._rows, values, **state)
+        kernel.replace_index(self._ids, self._rows, values, state)
 
     def _constrain(self, values: NDArray[Any]) -> None:
         assert self.kernel.constraint is not None

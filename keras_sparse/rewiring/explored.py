@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..topology.accelerated import accelerated
 from ..topology.connectivity import Int64
 
 EXACT_POSITIONS = 2**27  # one bit each: 16 MiB
@@ -34,15 +35,10 @@ class Explored:
 
     def add(self, inputs: Int64, outputs: Int64) -> None:
         """Mark distinct positions as tried."""
-        keys = inputs * self._n_out + outputs
         if self.exact:
-            byte = keys >> 3
-            fresh = _BIT.take(keys & 7) & ~self._state.take(byte)
-            self._count += int(np.count_nonzero(fresh))
-            # Bits that are not set yet, each once: adding is the fastest way to set them.
-            np.add.at(self._state, byte, fresh)
+            self._count += mark(self._state, inputs, outputs, (self.positions // self._n_out, self._n_out))
         else:
-            hashes = _hash(keys)
+            hashes = _hash(inputs * self._n_out + outputs)
             if len(self._state) == _SKETCH:
                 hashes = hashes[hashes < self._state[-1]]
             if len(hashes) > _SKETCH:  # only the smallest can enter, and all differ: the hash is a bijection
@@ -67,6 +63,17 @@ class Explored:
         """Take up the count where `state` left it."""
         self._state = np.array(state, self._state.dtype)
         self._count = int(_ONES[self._state].sum(dtype=np.int64)) if self.exact else 0
+
+
+@accelerated("mark")
+def mark(bits: NDArray[np.uint8], inputs: Int64, outputs: Int64, shape: tuple[int, int]) -> int:
+    """Set the bits of distinct positions; return how many were not set."""
+    keys = inputs * shape[1] + outputs
+    byte = keys >> 3
+    fresh = _BIT.take(keys & 7) & ~bits.take(byte)
+    # Bits that are not set yet, each once: adding is the fastest way to set them.
+    np.add.at(bits, byte, fresh)
+    return int(np.count_nonzero(fresh))
 
 
 def _hash(keys: Int64) -> NDArray[np.uint64]:

@@ -9,17 +9,17 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from ..topology.accelerated import accelerated
 from ..topology.connectivity import Int64
 from ..topology.places import CHUNK, chunks
 
 
 class _Part(NamedTuple):
-    """Some of the survivors: old[source][stay] goes to new[target][to]."""
+    """Some of the connections: new[target] holds old[source] at `sources`, newcomers where that is -1."""
 
     source: slice
-    stay: Int64
     target: slice
-    to: Int64
+    sources: NDArray[np.int32]
 
 
 class Move:
@@ -32,7 +32,7 @@ class Move:
 
     def __init__(self, keep: NDArray[np.bool_], new: Int64) -> None:
         self.keep, self.new = keep, new
-        # Indices take sixteen bytes per survivor: those of a large kernel are found again for every array.
+        # Four bytes per connection: those of a large kernel are found again for every array.
         self._parts = list(self._find()) if len(keep) <= CHUNK else None
 
     @classmethod
@@ -44,22 +44,52 @@ class Move:
 
     def carry(self, old: NDArray[Any], capacity: int, fill: float = 0.0) -> NDArray[Any]:
         """Return `old` after the move, [capacity]; newcomers and the unused tail hold `fill`."""
-        new = np.full(capacity, fill, old.dtype)
+        new = np.empty(capacity, old.dtype)
         parts: Iterable[_Part] = self._find() if self._parts is None else self._parts
+        end = 0
         for part in parts:
-            new[part.target][part.to] = old[part.source].take(part.stay)
+            gather(old[part.source], part.sources, new[part.target], fill)
+            end = part.target.stop
+        new[end:] = fill
         return new
 
     def _find(self) -> Iterator[_Part]:
         newcomers = range(len(self.new))
         done = begin = first = 0  # survivors placed, entries and newcomers passed
         for source in chunks(len(self.keep)):
-            stay = np.flatnonzero(self.keep[source])
-            done += len(stay)
+            keep = self.keep[source]
+            done += int(np.count_nonzero(keep))
             # Up to `new[j]` there are new[j] - j survivors, which never falls with j.
             last = bisect_left(newcomers, done, key=lambda j: self.new[j] - j)
-            end = done + last
-            old = np.ones(end - begin, bool)
-            old[self.new[first:last] - begin] = False
-            yield _Part(source, stay, slice(begin, end), np.flatnonzero(old))
-            begin, first = end, last
+            yield _Part(source, slice(begin, done + last), sources(keep, self.new[first:last] - begin))
+            begin, first = done + last, last
+        if first < len(self.new):  # newcomers behind the last survivor
+            end = done + len(self.new)
+            yield _Part(slice(0, 0), slice(begin, end), np.full(end - begin, -1, np.int32))
+
+
+@accelerated("sources")
+def sources(keep: NDArray[np.bool_], new: Int64) -> NDArray[np.int32]:
+    """Return the old place of every connection afterwards, and -1 for newcomers, at `new`."""
+    stay = np.flatnonzero(keep)
+    found = np.full(len(stay) + len(new), -1, np.int32)
+    old = np.ones(len(found), bool)
+    old[new] = False
+    found[old] = stay
+    return found
+
+
+@accelerated("gather")
+def gather(old: NDArray[Any], sources: NDArray[np.int32], new: NDArray[Any], fill: float) -> NDArray[Any]:
+    """Write old[sources] to `new`, and `fill` where that is -1; return `new`."""
+    if len(old):
+        np.take(old, sources, out=new, mode="wrap")
+    new[sources < 0] = fill
+    return new
+
+
+@accelerated("scatter")
+def scatter(new: NDArray[Any], places: Int64, entries: NDArray[Any]) -> NDArray[Any]:
+    """Write `entries` to their `places` in `new`; return `new`."""
+    new[places] = entries
+    return new

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from ..compute import host
 from ..topology import counter_rng, places
 from ..topology.connectivity import Connectivity, Int64
-from ..topology.growing import Grown, compact, grow
+from ..topology.growing import Grown, grow
 
 if TYPE_CHECKING:
     from ..kernel import SparseKernel
@@ -59,22 +59,34 @@ class KernelView:
         name: of the layer (and of the kernel, if the layer has several).
         values: their weights, [K].
         capacity: number of connections there is room for.
-        slots: the optimizer's state at every connection, name to [K]; empty before the first step.
         layout: the storage order.
         index: the connections as they are stored.
     """
 
-    def __init__(self, kernel: SparseKernel, name: str, *, slots: Mapping[str, Floats], key: tuple[int, ...]) -> None:
+    def __init__(
+        self,
+        kernel: SparseKernel,
+        name: str,
+        *,
+        index: Index,
+        slots: Callable[[], Mapping[str, Floats]],
+        key: tuple[int, ...],
+    ) -> None:
         self.name = name
         self.layout: Layout = kernel.layout
-        self.index: Index = kernel.index()
+        self.index = index
         self.values: Floats = host.view(kernel.values).array[: self.index.size]
         self.capacity: int = kernel.capacity
-        self.slots = {name: _read_only(slot[: self.index.size]) for name, slot in slots.items()}
+        self._slots = slots
         self._kernel = kernel
         self._key = key
         self._draws = 0
         self._drawn: _Draw | None = None
+
+    @cached_property
+    def slots(self) -> dict[str, Floats]:
+        """The optimizer's state at every connection, name to [K]; empty before the first step. Read at first use."""
+        return {name: _read_only(slot[: self.index.size]) for name, slot in self._slots().items()}
 
     @cached_property
     def connectivity(self) -> Connectivity:
@@ -113,7 +125,7 @@ class KernelView:
 
     def taken(self, keep: NDArray[np.bool_]) -> places.Places:
         """Return the places of the connections that stay, ascending."""
-        return compact(places.of_index(self.layout, self.index.ids, self.index.rows), keep)
+        return places.kept(self.layout, self.index.ids, self.index.rows, keep)
 
     def take_grown(self, change: Change) -> Grown | None:
         """Return how the connections grow by `change` if it answers with the last candidates as they were drawn.

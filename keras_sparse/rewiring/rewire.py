@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
 from numbers import Integral
 from typing import Any
 
@@ -11,6 +13,7 @@ import keras
 from ..callback_list import running
 from ..compute import host
 from ..junctions import Junction, layers, select
+from ..kernel_state import Index, KernelState
 from ..topology import counter_rng
 from . import optimizer_state
 from .apply import Plan
@@ -133,7 +136,9 @@ class Rewire(keras.callbacks.Callback):
         """
         if not self._junctions:
             raise ValueError("Call `attach(model)` before `update()`.")
-        return self._run(self.policy.update, progress, optimizer_state.iterations(self._optimizer), final=False)
+        junctions = self._active()
+        step = optimizer_state.iterations(self._optimizer)
+        return self._run(self.policy.update, junctions, _states(junctions), progress, step, final=False)
 
     def finish(self) -> list[dict[str, Any]]:
         """Let the policy do what it does at the end of training; for custom loops.
@@ -141,21 +146,31 @@ class Rewire(keras.callbacks.Callback):
         Returns:
             The new entries of `history`, marked "final".
         """
-        return self._run(self.policy.finish, 1.0, optimizer_state.iterations(self._optimizer), final=True)
-
-    def _run(self, decide: Any, progress: float, step: int, *, final: bool) -> list[dict[str, Any]]:
         junctions = self._active()
+        step = optimizer_state.iterations(self._optimizer)
+        return self._run(self.policy.finish, junctions, _states(junctions), 1.0, step, final=True)
+
+    def _run(
+        self,
+        decide: Any,
+        junctions: Sequence[Junction],
+        states: Sequence[KernelState],
+        progress: float,
+        step: int,
+        *,
+        final: bool,
+    ) -> list[dict[str, Any]]:
         if not junctions:
             return []
-        self._look(junctions)
+        indices = self._look(junctions)
         # The number of updates tells those apart that run at one step.
-        states = [j.kernel.state() for j in junctions]
         keys = [
             (s.seed if self.seed is None else int(self.seed), j.number, step, s.updates)
             for j, s in zip(junctions, states, strict=True)
         ]
         views = [
-            KernelView(j.kernel, j.name, slots=self._slots(j), key=key) for j, key in zip(junctions, keys, strict=True)
+            KernelView(j.kernel, j.name, index=index, slots=partial(self._slots, j), key=key)
+            for j, index, key in zip(junctions, indices, keys, strict=True)
         ]
         changes: Sequence[Change | None] = decide(
             views,
@@ -173,16 +188,16 @@ class Rewire(keras.callbacks.Callback):
             None if change is None else Plan(j.kernel, view, change, f"{who} on {j.name}")
             for j, view, change in zip(junctions, views, changes, strict=True)
         ]
-        del views, changes
+        del views, changes, indices
         entries = []
-        for number, (junction, key) in enumerate(zip(junctions, keys, strict=True)):
+        for number, (junction, key, state) in enumerate(zip(junctions, keys, states, strict=True)):
             # After a final update the next fit's first epoch still has its update before it.
-            noted = {} if final else {"last_iteration": step, "updates": key[-1] + 1}
+            noted = state if final else replace(state, last_iteration=step, updates=state.updates + 1)
             plan, plans[number] = plans[number], None  # one at a time: plans of large kernels take memory
             if plan is not None:
-                plan.apply(self._optimizer, key, **noted)
+                plan.apply(self._optimizer, key, noted)
                 entries.append(self._entry(junction, plan, step, final))
-            elif noted:
+            elif not final:
                 junction.kernel.note_update(step)
         self.history += entries
         return entries
@@ -202,15 +217,15 @@ class Rewire(keras.callbacks.Callback):
             "density": plan.count / explored.positions,
             "explored": explored.share,
             "explored_exact": explored.exact,
-            "in_degree": _spread(in_degrees),
-            "out_degree": _spread(out_degrees),
+            "in_degree": _spread(in_degrees, plan.count),
+            "out_degree": _spread(out_degrees, plan.count),
             "final": final,
         }
 
-    def _look(self, junctions: Sequence[Junction]) -> None:
+    def _look(self, junctions: Sequence[Junction]) -> list[Index]:
         """Notice topologies that came from elsewhere: count their connections as tried, and reset the slots."""
-        for junction in junctions:
-            now = junction.kernel.fingerprint()
+        indices = [junction.kernel.index() for junction in junctions]
+        for junction, (_, _, now) in zip(junctions, indices, strict=True):
             if self._tracked.get(junction.number) != now:
                 connectivity = junction.kernel.connectivity  # decoding checks it
                 explored = self._explored.setdefault(junction.number, Explored(junction.kernel.shape))
@@ -218,6 +233,7 @@ class Rewire(keras.callbacks.Callback):
                 self._tracked[junction.number] = now
         strays = [j for j in junctions if j.kernel.slots_fingerprint != self._tracked[j.number]]
         realign_junctions(strays, self._optimizer)
+        return indices
 
     def _active(self) -> list[Junction]:
         """Return the kernels to rewire now: frozen ones only where they were named."""
@@ -309,8 +325,10 @@ class Rewire(keras.callbacks.Callback):
         """Rewire, if the optimizer has stepped since the last update."""
         if not self.start <= progress <= self.stop:
             return
-        if step > max((j.kernel.state().last_iteration for j in self._active()), default=0):
-            self._run(self.policy.update, progress, step, final=False)
+        junctions = self._active()
+        states = _states(junctions)
+        if step > max((state.last_iteration for state in states), default=0):
+            self._run(self.policy.update, junctions, states, progress, step, final=False)
 
     def _param(self, name: str) -> int:
         return int((self.params or {}).get(name) or 0)
@@ -321,5 +339,9 @@ class Rewire(keras.callbacks.Callback):
         return min(1.0, (self._epoch + within) / max(1, self._param("epochs")))
 
 
-def _spread(degrees: Any) -> list[float]:
-    return [int(degrees.min()), float(degrees.mean()), int(degrees.max())]  # a list, as JSON brings it back
+def _states(junctions: Sequence[Junction]) -> list[KernelState]:
+    return [junction.kernel.state() for junction in junctions]
+
+
+def _spread(degrees: Any, total: int) -> list[float]:
+    return [int(degrees.min()), total / len(degrees), int(degrees.max())]  # a list, as JSON brings it back

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..topology.accelerated import accelerated
 from .policy import Change, KernelView, Policy
 
 _ROUNDING = 1e-9  # 0.29 · 100 is 28.999… in binary
@@ -68,9 +69,23 @@ class SET(Policy):
 
 def survivors(values: NDArray[Any], zeta: float) -> NDArray[np.bool_]:
     """Return which weights SET keeps, bool [K]: all but the fraction ζ closest to zero of each sign. O(K)."""
+    below, above = (math.floor(zeta * count + _ROUNDING) for count in count_signs(values))
+    return all_but_closest(values, below, above)
+
+
+@accelerated("count_signs")
+def count_signs(values: NDArray[Any]) -> tuple[int, int]:
+    """Return how many values are negative, and how many are at least zero; NaN is neither."""
+    return int(np.count_nonzero(values < 0)), int(np.count_nonzero(values >= 0))
+
+
+@accelerated("all_but_closest")
+def all_but_closest(values: NDArray[Any], below: int, above: int) -> NDArray[np.bool_]:
+    """Return all values but the `below` negative and the `above` other ones closest to zero, bool [K].
+
+    Of equal ones the first go.
+    """
     negative = int(np.count_nonzero(values < 0))
-    positive = int(np.count_nonzero(values >= 0))  # NaN is neither, and stays
-    below, above = (math.floor(zeta * count + _ROUNDING) for count in (negative, positive))
     # Sorted by value, those that go are neighbours around zero. One partition finds one end, a second the other.
     start = negative - below
     part = np.partition(values, start) if below else values

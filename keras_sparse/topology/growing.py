@@ -12,8 +12,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from .accelerated import accelerated
 from .connectivity import Int64
-from .places import Places, chunks
+from .places import Places, chunks, compact
 from .sampling import distinct_free
 
 
@@ -29,6 +30,18 @@ class Grown(NamedTuple):
     taken: Places
     fresh: Places
     new: Int64
+
+
+class Sifted(NamedTuple):
+    """Positions that are free.
+
+    Attributes:
+        positions: ascending, [n].
+        passed: how many of the taken positions lie before each of them, [n].
+    """
+
+    positions: Places
+    passed: Int64
 
 
 def grow(rng: np.random.Generator, population: int, count: int, taken: Places) -> Grown:
@@ -50,31 +63,23 @@ def grow(rng: np.random.Generator, population: int, count: int, taken: Places) -
     if 2 * (len(taken) + count) > population:
         fresh = distinct_free(rng, population, count, taken.astype(np.int64, copy=False))
         return merge(taken, fresh.astype(taken.dtype))
-    free = 1.0 - (len(taken) + count) / population  # at least this share of the draws is accepted
+    share = 1.0 - (len(taken) + count) / population  # at least this share of the draws is free
     drawn = np.empty(0, taken.dtype)
-    accepted = np.empty(0, np.int64)
+    found = 0
     while True:
-        missing = count - len(accepted)
-        more = ceil((missing + 4 * sqrt(missing)) / free)
-        drawn = np.concatenate([drawn, rng.integers(population, size=more, dtype=taken.dtype)])
-        both = _tagged(taken, drawn)
-        new = np.flatnonzero(_tags(both))
-        good = ~_repeats(both).take(new)
-        accepted = np.flatnonzero(good)  # places in `new`
-        if len(accepted) >= count:
+        missing = count - found
+        more = rng.integers(population, size=ceil((missing + 4 * sqrt(missing)) / share), dtype=taken.dtype)
+        drawn = np.concatenate([drawn, more]) if len(drawn) else more
+        free = sift(taken, drawn)
+        found = len(free.positions)
+        if found >= count:
             break
-    del drawn
-    if len(accepted) > count:
-        good[accepted[rng.choice(len(accepted), len(accepted) - count, replace=False, shuffle=False)]] = False
-        accepted = np.flatnonzero(good)
-    at = new.take(accepted)
-    del new, good
-    fresh = _places(both.take(at))
-    del both
-    # Draws before it that do not stay: as many as it is further back in `new` than in `accepted`.
-    at -= accepted
-    at += np.arange(count)
-    return Grown(taken, fresh, at)
+    del drawn, more
+    if found > count:
+        stay = np.ones(found, bool)
+        stay[rng.choice(found, found - count, replace=False, shuffle=False)] = False
+        free = Sifted(compact(free.positions, stay), compact(free.passed, stay))
+    return _grown(taken, free)
 
 
 def merge(taken: Places, fresh: Places) -> Grown:
@@ -83,25 +88,30 @@ def merge(taken: Places, fresh: Places) -> Grown:
     Raises:
         ValueError: when one of them is taken, or stands there twice.
     """
-    both = _tagged(taken, fresh)
-    twice = np.flatnonzero(_repeats(both))
-    if twice.size:
-        raise ValueError(f"position {int(both[twice[0]]) >> 1} stands there twice")
+    free = sift(taken, fresh.copy())
+    if len(free.positions) < len(fresh):
+        raise ValueError("a position is taken or stands there twice")
+    return _grown(taken, free)
+
+
+@accelerated("sift")
+def sift(taken: Places, drawn: Places) -> Sifted:
+    """Return those of `drawn` that are not `taken`, each once; `drawn` is used up."""
+    both = _tagged(taken, drawn)
     new = np.flatnonzero(_tags(both))
-    return Grown(taken, _places(both.take(new)), new)
+    free = np.flatnonzero(~_repeats(both).take(new))  # places in `new`
+    at = new.take(free)
+    del new
+    positions = _places(both.take(at))
+    del both
+    at -= free  # draws before it
+    return Sifted(positions, at)
 
 
-def compact(array: NDArray[Any], keep: NDArray[np.bool_]) -> NDArray[Any]:
-    """Move the entries to keep to the front of `array`, in place, and return them.
-
-    In chunks, by index: several times as fast as `array[keep]`, without memory for all indices.
-    """
-    end = 0
-    for chunk in chunks(len(array)):
-        part = array[chunk].take(np.flatnonzero(keep[chunk]))
-        array[end : end + len(part)] = part
-        end += len(part)
-    return array[:end]
+def _grown(taken: Places, free: Sifted) -> Grown:
+    positions, new = free
+    new += np.arange(len(new))
+    return Grown(taken, positions, new)
 
 
 def _tagged(taken: Places, fresh: Places) -> NDArray[Any]:

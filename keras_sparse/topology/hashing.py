@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .accelerated import accelerated
+
 _LINE = 4096  # words that share one sum
 _LINES = 16  # lines at a time: half a megabyte, so that temporaries stay in the processor's cache
 _MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
@@ -25,15 +27,24 @@ def digest(*arrays: NDArray[Any]) -> int:
         data = np.ascontiguousarray(array.astype(array.dtype.newbyteorder("<"), copy=False)).view(np.uint8)
         whole.update(len(data).to_bytes(8, "little"))
         lines, rest = divmod(len(data), 8 * _LINE)
-        for first in range(0, lines, _LINES):
-            part = data[8 * _LINE * first : 8 * _LINE * min(first + _LINES, lines)]
-            sums = _mixed(part).reshape(-1, _LINE) @ _WEIGHTS
-            whole.update(sums.astype("<u8").tobytes())
+        if lines:
+            whole.update(line_sums(data[: 8 * _LINE * lines], _WEIGHTS).astype("<u8", copy=False).tobytes())
         last = np.zeros(-(-rest // 8) * 8, np.uint8)
         last[:rest] = data[len(data) - rest :]
         words = _mixed(last)
         whole.update(int(words @ _WEIGHTS[: len(words)]).to_bytes(8, "little"))
     return int.from_bytes(whole.digest(), "little")
+
+
+@accelerated("line_sums")
+def line_sums(data: NDArray[np.uint8], weights: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """Return the weighted sum of every line of `data`."""
+    size = 8 * len(weights)
+    sums = np.empty(len(data) // size, np.uint64)
+    for first in range(0, len(sums), _LINES):
+        part = slice(first, min(first + _LINES, len(sums)))
+        sums[part] = _mixed(data[size * part.start : size * part.stop]).reshape(-1, len(weights)) @ weights
+    return sums
 
 
 def _mixed(data: NDArray[np.uint8]) -> NDArray[np.uint64]:

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import places
+from .accelerated import accelerated
 from .connectivity import Connectivity, Int64
 from .hashing import digest
 
@@ -102,6 +103,7 @@ class Layout:
         local = outputs if self.blocks == 1 else outputs - outputs // self.block * self.block
         return local.astype(self.id_dtype)
 
+    @accelerated("in_degrees")
     def in_degrees(self, ids: NDArray[Any], pointers: Int64) -> Int64:
         """Return the number of connections into each output of encoded connections, [n_out]."""
         degrees = np.zeros(self.blocks * self.block, np.int64)

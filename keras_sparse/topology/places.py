@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from .accelerated import accelerated
 from .connectivity import Int64
 
 if TYPE_CHECKING:
@@ -52,6 +53,26 @@ def of_index(layout: Layout, ids: NDArray[Any], pointers: Int64) -> Places:
     return places
 
 
+@accelerated("kept_places")
+def kept(layout: Layout, ids: NDArray[Any], pointers: Int64, keep: NDArray[np.bool_]) -> Places:
+    """Return the places of the connections with `keep`, ascending."""
+    return compact(of_index(layout, ids, pointers), keep)
+
+
+@accelerated("compact")
+def compact(array: NDArray[Any], keep: NDArray[np.bool_]) -> NDArray[Any]:
+    """Move the entries to keep to the front of `array`, in place, and return them.
+
+    In chunks, by index: several times as fast as `array[keep]`, without memory for all indices.
+    """
+    end = 0
+    for chunk in chunks(len(array)):
+        part = array[chunk].take(np.flatnonzero(keep[chunk]))
+        array[end : end + len(part)] = part
+        end += len(part)
+    return array[:end]
+
+
 def of_units(layout: Layout, inputs: Int64, outputs: Int64) -> Places:
     """Return the place of every connection from `inputs` to `outputs`, in their order."""
     n_in, n_out = layout.shape
@@ -62,6 +83,7 @@ def of_units(layout: Layout, inputs: Int64, outputs: Int64) -> Places:
     return (block * (n_in * layout.block) + inputs * width + local).astype(dtype(layout.shape), copy=False)
 
 
+@accelerated("to_units")
 def to_units(layout: Layout, places: Places) -> tuple[Int64, Int64]:
     """Return (inputs, outputs) of ascending `places`."""
     inputs, outputs = np.empty(len(places), np.int64), np.empty(len(places), np.int64)
@@ -75,6 +97,7 @@ def to_units(layout: Layout, places: Places) -> tuple[Int64, Int64]:
     return inputs, outputs
 
 
+@accelerated("pointers")
 def pointers(layout: Layout, *sets: Places) -> Int64:
     """Return the row pointers of disjoint, ascending sets of places together, [rows + 1]."""
     starts = _row_starts(layout)

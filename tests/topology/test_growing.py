@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from keras_sparse.topology import counter_rng
-from keras_sparse.topology.growing import compact, grow, merge
+from keras_sparse.topology.growing import grow, merge
+from keras_sparse.topology.places import compact
 
 
 def sets(data, population):

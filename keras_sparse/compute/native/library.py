@@ -11,6 +11,9 @@ from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
 from typing import Any
 
+from ...topology import accelerated
+from .rewiring import Rewiring
+
 INSTRUCTION_SET = "KERAS_SPARSE_INSTRUCTION_SET"
 THREADS = "KERAS_SPARSE_THREADS"
 
@@ -99,4 +102,5 @@ def _load() -> Library:
     library.set_threads(int(os.environ.get(THREADS) or tf.config.threading.get_intra_op_parallelism_threads()))
     if wanted := os.environ.get(INSTRUCTION_SET):
         library.use(wanted)
+    accelerated.register(Rewiring(binary).functions())
     return library
