@@ -12,7 +12,7 @@ NATIVE_DTYPES = ("float32", "bfloat16", "float16")
 
 # Measured on CPUs (benchmarks/RESULTS.md): from this density on, and for this many samples, building the matrix and
 # multiplying with it beats the native kernels.
-BUILD_DENSITY, BUILD_BATCH = 0.8, 256
+BUILD_DENSITY, BUILD_BATCH = 0.7, 96
 # Measured on CPUs (benchmarks/RESULTS.md): below this density tf.sparse beats building the matrix, by positions.
 _STOCK_BELOW = ((2**16, 0.0), (2**20, 0.015), (2**63, 0.04))
 

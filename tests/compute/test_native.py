@@ -264,7 +264,9 @@ class TestAdaptive:
         kernel = built(30, 40, 0.9, "auto")
         call = tf.function(kernel.matmul)
         x = tf.constant(np.random.default_rng(0).normal(size=(BUILD_BATCH, 30)).astype("float32"))
-        x = tf.concat([tf.fill([BUILD_BATCH, 1], np.inf), x[:, 1:]], 1)  # the matrix turns inf · 0 into NaN, connections do not
+        x = tf.concat(
+            [tf.fill([BUILD_BATCH, 1], np.inf), x[:, 1:]], 1
+        )  # the matrix turns inf · 0 into NaN, connections do not
         assert np.any(np.isnan(call(x)))
         c = kernel.connectivity
         few = ks.Connectivity(c.inputs[:50], c.outputs[:50], shape=c.shape)

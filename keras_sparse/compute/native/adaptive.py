@@ -6,7 +6,7 @@ The batch may be unknown when a graph is traced, and a policy may shrink the ker
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import tensorflow as tf
 
@@ -58,6 +58,6 @@ def product(
         )
         return y, gradient
 
-    y = multiplied(x, values)
+    y: Tensor = cast(Any, multiplied)(x, values)
     y.set_shape([x.shape[0], shape[0 if transpose else 1]])
     return finished(y, bias, relu)

@@ -105,7 +105,8 @@ def _sizes(index: Stored) -> dict[str, int]:
 def _index(op: Any) -> Stored:
     shape = op.get_attr("n_in"), op.get_attr("n_out")
     layout = Layout(shape, op.get_attr("capacity"), op.get_attr("block"), op.get_attr("id_bits"))
-    return Stored(*op.inputs[-2:], layout)
+    ids, rows = op.inputs[-2:]
+    return Stored(ids, rows, layout)
 
 
 # Registered with TensorFlow rather than made custom gradients: only here it says which inputs need a gradient, so that
