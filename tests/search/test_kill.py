@@ -9,7 +9,8 @@ import sys
 import pytest
 
 RUN = """
-import os, sys
+import os, signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background inherits that it is ignored
 import numpy as np
 from sklearn.datasets import load_digits
 from keras_sparse.search import MLPSpace, search
@@ -26,7 +27,7 @@ def progress(p):
     at = f"{p.event}:{p.trial}:{p.epoch}"
     if at == die:
         print("dying", flush=True)
-        import signal, time
+        import time
         if os.environ["HOW"] == "kill":
             os.kill(os.getpid(), signal.SIGKILL)
         os.kill(os.getpid(), signal.SIGINT)
