@@ -13,9 +13,12 @@ from hypothesis import strategies as st
 
 import keras_sparse as ks
 from keras_sparse.compute import dispatch
+from keras_sparse.compute.paths import native_instruction_set
 from keras_sparse.compute.recording import recording
 
 PATHS = ("native", "stock", "dense", "generic")
+
+needs_native = pytest.mark.skipif(native_instruction_set() is None, reason="the native kernels are not installed")
 
 
 def built(n_in, n_out, density, path, seed=0, capacity=None, **kwargs):
@@ -75,7 +78,7 @@ def test_transposed_product_has_the_right_gradients(path):
     np.testing.assert_allclose(dv, (tf.transpose(g) @ h).numpy()[c.inputs, c.outputs], atol=1e-5)
 
 
-@pytest.mark.parametrize("path", ["native", "stock", "generic"])
+@pytest.mark.parametrize("path", [pytest.param("native", marks=needs_native), "stock", "generic"])
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 def test_non_finite_inputs_reach_connected_outputs_only(path, bad):
     kernel = built(6, 8, 0.3, path).kernel
