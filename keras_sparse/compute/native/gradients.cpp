@@ -34,7 +34,7 @@ Status gradients_tiles(const Kernels& kernels, const Junction& w, const Backward
       if (g.dbias) kernels.lane_sums[tile.size](right, w.n_out, tile_sums + t * w.n_out);
       if (g.dx.data) zero(left_gradient, w.n_in * samples);
       for (int64_t b = 0; b < w.blocks; b++) {
-        if (!check.part(b, 0, w.n_in)) return;
+        if (t == first && !check.part(b, 0, w.n_in)) return;
         kernels.gather[tile.size][w.wide](w, b, 0, w.n_in, left, right + w.first_output(b) * samples, left_gradient,
                                           own, t == first);
       }
