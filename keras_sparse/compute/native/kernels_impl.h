@@ -15,6 +15,11 @@ using keras_sparse::Junction;
 using keras_sparse::Kernels;
 using keras_sparse::Rows;
 
+template <class E>
+inline void read_row(const typename E::Stored* from, float* to) {
+  for (int j = 0; j < Square::width; j++) to[j] = E::read(from[j]);
+}
+
 // Up to `to`, and zero beyond.
 template <class E>
 inline void read_square(const Rows& x, const Rows* gate, int64_t sample, int64_t feature, int64_t to, float* square) {
@@ -24,16 +29,18 @@ inline void read_square(const Rows& x, const Rows* gate, int64_t sample, int64_t
   for (int i = 0; i < W; i++) {
     const int64_t start = (sample + i) * x.stride + feature, count = sample + i < x.samples ? live : 0;
     const auto* row = static_cast<const Stored*>(x.data) + start;
-    if (count < W) __builtin_memset(square + i * W, 0, W * sizeof(float));
-    if (gate && count == W) {
-      const auto* open = static_cast<const Stored*>(gate->data) + start;
-      for (int j = 0; j < W; j++) square[i * W + j] = E::read(open[j]) > 0.0f ? E::read(row[j]) : 0.0f;
-    } else if (gate) {
-      const auto* open = static_cast<const Stored*>(gate->data) + start;
-      for (int j = 0; j < count; j++) square[i * W + j] = E::read(open[j]) > 0.0f ? E::read(row[j]) : 0.0f;
-    } else {
-      for (int j = 0; j < count; j++) square[i * W + j] = E::read(row[j]);
+    const auto* open = gate ? static_cast<const Stored*>(gate->data) + start : nullptr;
+    float* target = square + i * W;
+    if (count == W) {
+      read_row<E>(row, target);
+      if (!gate) continue;
+      float gates[W];
+      read_row<E>(open, gates);
+      Square::where_positive(Square::load(gates), Square::load(target)).store(target);
+      continue;
     }
+    __builtin_memset(target, 0, W * sizeof(float));
+    for (int j = 0; j < count; j++) target[j] = !gate || E::read(open[j]) > 0.0f ? E::read(row[j]) : 0.0f;
   }
 }
 

@@ -23,6 +23,10 @@ struct Vec4 {
   static Vec4 at(const float* p, const Id* ids) {
     return {Raw{p[ids[0]], p[ids[1]], p[ids[2]], p[ids[3]]}};
   }
+  // x where the gate is above zero, else 0.
+  static Vec4 where_positive(Vec4 gate, Vec4 x) {
+    return {reinterpret_cast<Raw>((gate.v > Raw{}) & reinterpret_cast<Bits>(x.v))};
+  }
   static Vec4 add(Vec4 a, Vec4 b) { return {a.v + b.v}; }
   // to[j][i] = from[i][j] for i, j < width.
   static void transpose(const float* from, int64_t from_stride, float* to, int64_t to_stride) {

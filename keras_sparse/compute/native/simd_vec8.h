@@ -27,6 +27,10 @@ struct Vec8 {
     const __m128 high = _mm256_i64gather_ps(p, _mm256_cvtepu32_epi64(_mm256_extracti128_si256(i, 1)), 4);
     return {_mm256_set_m128(high, low)};
   }
+  // x where the gate is above zero, else 0.
+  static Vec8 where_positive(Vec8 gate, Vec8 x) {
+    return {_mm256_and_ps(_mm256_cmp_ps(gate.v, _mm256_setzero_ps(), _CMP_GT_OQ), x.v)};
+  }
   static Vec8 add(Vec8 a, Vec8 b) { return {_mm256_add_ps(a.v, b.v)}; }
   // to[j][i] = from[i][j] for i, j < width.
   static void transpose(const float* from, int64_t from_stride, float* to, int64_t to_stride) {
