@@ -7,6 +7,8 @@
 #include <new>
 #include <thread>
 
+#include "processors.h"
+
 #if defined(__x86_64__)
 #include <immintrin.h>
 #endif
@@ -88,7 +90,10 @@ class Pool {
       std::lock_guard<std::mutex> lock(mutex_);
       open_.store(++job_);
     }
-    if (sleepers_.load() > 0) wake_.notify_all();
+    if (sleepers_.load() > 0) {
+      distance_.keep(started_);
+      wake_.notify_all();
+    }
     work(0);
     open_.store(0);
     for (int spin = 0; active_.load() != 0; spin++) {
@@ -130,6 +135,8 @@ class Pool {
   }
 
   void worker(int thread) {
+    distance_.join(thread);
+    prefer_short_slices();
     uint64_t done = 0;
     for (;;) {
       const uint64_t job = await(done);
@@ -164,6 +171,7 @@ class Pool {
     std::atomic<int64_t> next{0};
   };
   Share shares_[kMostThreads];
+  Distance distance_;
   uint64_t job_ = 0;
   int started_ = 0, threads_ = 1;
   int64_t tasks_ = 0;
