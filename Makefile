@@ -8,11 +8,12 @@ NATIVE = $(wildcard keras_sparse/compute/native/*.cpp keras_sparse/compute/nativ
 # Everything but the bridge to TensorFlow.
 KERNELS = $(filter-out %/tensorflow_c_api.cpp %/tensorflow_ops.cpp,$(filter %.cpp,$(NATIVE)))
 CASES ?= 400
+THREADS ?= 2
 PEER_TORCH ?= torch
 QUICK = --output build/bench/quick --seconds 0.1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow sanitize lint types format bench bench-quick bench-peers bench-scale bench-picture clean
+.PHONY: help demo test test-slow sanitize lint types format bench bench-quick bench-kernels bench-peers bench-scale bench-picture clean
 
 help:  ## Show this list.
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */\1|/' | awk -F'|' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -67,6 +68,13 @@ bench-quick: $(VENV)/.installed  ## The same on a few cases (two minutes).
 	$(BIN)/python benchmarks/memory.py --output build/bench/quick --units 8000 --optimizers sgd --paths native,auto
 
 # On Linux PyPI's torch brings CUDA along; PEER_TORCH can name another build, or options of pip.
+bench-kernels: build/kernels  ## Time the native kernels without TensorFlow around them.
+	build/kernels $(foreach d,50 20 10 5 1,784x1000 $d 128 $(THREADS) 1000 4096x4096 $d 128 $(THREADS) 256)
+
+build/kernels: benchmarks/kernels.cpp $(NATIVE)
+	@mkdir -p build
+	$(CXX) -std=c++17 -O3 -ffp-contract=fast -Wno-maybe-uninitialized -Ikeras_sparse/compute/native $< $(KERNELS) -o $@ -pthread
+
 bench-peers: $(VENV)/.installed build/peers/.installed  ## Time junctions against sparselab, installed in build/peers.
 	BENCH_THREADS=2 $(BIN)/python benchmarks/peers.py --peer sparselab
 

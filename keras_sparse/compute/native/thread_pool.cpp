@@ -70,11 +70,11 @@ void* allocate(size_t bytes) {
 // One job at a time. `open_` is the number of the job that workers may join, 0 for none.
 class Pool {
  public:
-  bool acquire() { return !taken_.exchange(true, std::memory_order_acquire); }
+  void acquire() { team_mutex_.lock(); }
 
   void release() {
     team_present_.store(false, std::memory_order_relaxed);
-    taken_.store(false, std::memory_order_release);
+    team_mutex_.unlock();
   }
 
   void run(int threads, int64_t tasks, const void* task, void (*call)(const void*, int64_t, int)) {
@@ -164,7 +164,8 @@ class Pool {
 
   std::mutex mutex_;
   std::condition_variable wake_;
-  std::atomic<bool> taken_{false}, team_present_{false};
+  std::mutex team_mutex_;
+  std::atomic<bool> team_present_{false};
   std::atomic<uint64_t> open_{0};
   std::atomic<int> active_{0}, sleepers_{0};
   struct alignas(kAlignment) Share {
@@ -218,8 +219,12 @@ int thread_count() {
 void set_thread_count(int threads) { wanted_threads.store(threads, std::memory_order_relaxed); }
 
 Team::Team(int threads) : threads_(threads) {
-  if (threads_ > 1) has_workers_ = pool() && pool()->acquire();
-  if (!has_workers_) threads_ = 1;
+  if (threads_ > 1 && pool()) {
+    pool()->acquire();
+    has_workers_ = true;
+  } else {
+    threads_ = 1;
+  }
 }
 
 Team::~Team() {

@@ -2,8 +2,9 @@
 //
 // Workers sleep while no product runs. Within a product, which has two parallel parts, they wait for the second by
 // spinning for some microseconds: waking a thread takes longer than a small product does. Work is handed out in
-// numbered tasks, so a worker that wakes late costs nothing but its help, and a thread that asks while another
-// product has the workers does all its tasks itself. Results must not depend on who does which task.
+// numbered tasks, so a worker that wakes late costs nothing but its help. A thread that asks while another product has
+// the workers waits: two products at once drive each other's sums out of the caches and take longer than in turn.
+// Results must not depend on who does which task.
 #pragma once
 
 #include <cstddef>
@@ -18,7 +19,7 @@ void set_thread_count(int threads);
 
 class Team {
  public:
-  // The workers, for as long as this object lives; `threads` at most.
+  // The workers, for as long as this object lives, when they are free; `threads` at most. One thread needs none.
   explicit Team(int threads);
   ~Team();
   Team(const Team&) = delete;
