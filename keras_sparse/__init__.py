@@ -7,10 +7,19 @@ from .backup import Backup
 from .compute.exporting import stock_ops
 from .inspection import inspect
 from .layers.sparse_dense import SparseDense
+from .rewiring.deep_r import DeepR
+from .rewiring.granet import GMP, GraNet
+from .rewiring.importance import ImportancePruning
 from .rewiring.policy import Change, KernelView, Policy
+from .rewiring.prune_regrow import PruneRegrow
 from .rewiring.realign import realign
 from .rewiring.rewire import Rewire
-from .rewiring.set import SET
+from .rewiring.rigl import SNFS, RigL
+from .rewiring.schedules import Constant, Cosine, Cubic, InversePower, Linear, Schedule
+from .rewiring.set import SET, ContinuousSET
+from .rewiring.soft_deep_r import SoftDeepR
+from .rewiring.srigl import SRigL
+from .rewiring.static import Static
 from .topology.connectivity import Connectivity
 from .topology.densities import ERK, ErdosRenyi, allocate
 from .topology.patterns import Random
@@ -22,16 +31,33 @@ for _rule in (ErdosRenyi, ERK, Random):
 __version__ = "0.1.0"
 __all__ = [
     "ERK",
+    "GMP",
     "SET",
+    "SNFS",
     "Backup",
     "Change",
     "Connectivity",
+    "Constant",
+    "ContinuousSET",
+    "Cosine",
+    "Cubic",
+    "DeepR",
     "ErdosRenyi",
+    "GraNet",
+    "ImportancePruning",
+    "InversePower",
     "KernelView",
+    "Linear",
     "Policy",
+    "PruneRegrow",
     "Random",
     "Rewire",
+    "RigL",
+    "SRigL",
+    "Schedule",
+    "SoftDeepR",
     "SparseDense",
+    "Static",
     "allocate",
     "inspect",
     "realign",

@@ -135,7 +135,7 @@ class Backup(keras.callbacks.Callback):
         arrays = {f"variable_{i}": _plain(read(variable)) for i, variable in enumerate(variables)}
         states = [rewire.get_state() for rewire in self._rewires]
         for i, state in enumerate(states):
-            arrays |= {f"explored_{i}_{index}": array for index, array in state["explored"].items()}
+            arrays |= {f"rewire_{i}_{name}": array for name, array in state["arrays"].items()}
         included = [_callback_state(callback, f"callback_{i}", arrays) for i, callback in enumerate(self.include)]
         return arrays, {
             "format": _FORMAT,
@@ -173,9 +173,9 @@ class Backup(keras.callbacks.Callback):
             junction.kernel.slots_fingerprint = fingerprint
         self._resumed = meta
         for i, (rewire, history) in enumerate(zip(self._rewires, meta["history"], strict=False)):
-            prefix = f"explored_{i}_"
+            prefix = f"rewire_{i}_"
             seen = {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
-            rewire.set_state({"history": history, "explored": seen})
+            rewire.set_state({"history": history, "arrays": seen})
         for i, (callback, state) in enumerate(zip(self.include, meta["callbacks"], strict=False)):
             _restore_callback(callback, state, f"callback_{i}", arrays)
         return int(meta["epoch"])

@@ -314,6 +314,10 @@ class SparseKernel:
         """Remember that the optimizer stood at `iteration` when the kernel was last rewired."""
         self._storage.note(last_iteration=iteration, updates=self.state().updates + counts)
 
+    def note(self, state: KernelState) -> None:
+        """Keep the bookkeeping `state`; the topology is what it was."""
+        self._storage.note(last_iteration=state.last_iteration, updates=state.updates)
+
     def fresh(
         self, inputs: Int64, outputs: Int64, degrees: tuple[Int64, Int64], rng: np.random.Generator
     ) -> NDArray[Any]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -16,7 +15,8 @@ if TYPE_CHECKING:
 
 Tensor = Any
 Recorder = Callable[["SparseKernel", Tensor, Tensor], None]
-_recorder: ContextVar[Recorder | None] = ContextVar("keras_sparse_recorder", default=None)
+# The last one is in force. Not a context variable: replicas of a strategy run in threads of their own.
+_recorders: list[Recorder] = []
 
 
 @contextmanager
@@ -30,13 +30,34 @@ def recording(recorder: Recorder) -> Iterator[None]:
     Args:
         recorder: what to call; it must not return anything.
     """
-    token = _recorder.set(recorder)
+    _recorders.append(recorder)
     try:
         yield
     finally:
-        _recorder.reset(token)
+        _recorders.remove(recorder)
+
+
+def to_host(x: Tensor, dy: Tensor, sink: Callable[[int, Any, Any], None]) -> None:
+    """Hand X and dY to `sink` as NumPy arrays (float32), whenever the backward runs.
+
+    Under a strategy of TensorFlow every replica hands in those of the whole batch.
+
+    Args:
+        x: [batch, n_in].
+        dy: [batch, n_out].
+        sink: called with (replica, x, dy), from a thread of TensorFlow's.
+    """
+    import tensorflow as tf
+
+    x, dy = tf.cast(x, tf.float32), tf.cast(dy, tf.float32)
+    context = tf.distribute.get_replica_context()
+    number = 0
+    if context is not None and context.num_replicas_in_sync > 1:
+        x, dy = context.all_gather(x, axis=0), context.all_gather(dy, axis=0)
+        number = context.replica_id_in_sync_group
+    tf.numpy_function(lambda replica, left, right: sink(int(replica), left, right), [number, x, dy], [])
 
 
 def current() -> Recorder | None:
     """Return the recorder in force, if any."""
-    return _recorder.get()
+    return _recorders[-1] if _recorders else None

@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..compute import host
 from ..kernel import SparseKernel
 from ..kernel_state import KernelState
 from ..topology import counter_rng, places
-from ..topology.connectivity import Connectivity
+from ..topology.connectivity import Connectivity, Int64
 from ..topology.growing import Grown, merge
 from . import optimizer_state
 from .move import Move, scatter
@@ -60,6 +61,11 @@ class Plan:
             )
         self._kept = _values(change.kept_values, kept, f"{who}: `kept_values`")
         self._fresh = _values(change.values, self.added, f"{who}: `values`")
+        self._move: Move | None = None
+        if not self.removed and not self.added:  # new values only, as at most steps of a random walk
+            self._ids, self._rows, self._new = view.index.ids, view.index.rows, np.empty(0, np.int64)
+            self.degrees = self._degrees()
+            return
         if grown is None:
             grown = _grown(view, keep, change, who)
         self._new = grown.new
@@ -68,11 +74,18 @@ class Plan:
         self._move = Move(keep, self._new)
         self._ids = self._move.carry(view.index.ids, self.count)
         scatter(self._ids, self._new, kernel.layout.local_ids(self.outputs))
-        self.degrees = kernel.layout.in_degrees(self._ids, self._rows), kernel.layout.out_degrees(self._rows)
+        self.degrees = self._degrees()
+
+    def _degrees(self) -> tuple[Int64, Int64]:
+        layout = self.kernel.layout
+        return layout.in_degrees(self._ids, self._rows), layout.out_degrees(self._rows)
 
     def apply(self, optimizer: Any, key: tuple[int, ...], state: KernelState) -> None:
         """Write the new topology, its values, the optimizer's slots, and the bookkeeping `state`."""
         kernel = self.kernel
+        if self._move is None:
+            self._revalue(state)
+            return
         old = self._values
         fresh = self._fresh
         if fresh is None:
@@ -87,6 +100,15 @@ class Plan:
             self._constrain(values)
         optimizer_state.carry(optimizer, kernel, self._move, values)
         kernel.replace_index(self._ids, self._rows, values, state)
+
+    def _revalue(self, state: KernelState) -> None:
+        """Write new values of the same connections."""
+        kernel = self.kernel
+        if self._kept is not None:
+            values = np.zeros(kernel.capacity, self._values.dtype)
+            values[: self.count] = self._kept
+            host.write(kernel.values, values)
+        kernel.note(state)
 
     def _constrain(self, values: NDArray[Any]) -> None:
         assert self.kernel.constraint is not None

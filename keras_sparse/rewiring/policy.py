@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from ..compute import host
 from ..topology import counter_rng, places
 from ..topology.connectivity import Connectivity, Int64
-from ..topology.growing import Grown, grow
+from ..topology.growing import Grown, grow, merge
+from .gradient import Block, Gradient, largest
 
 if TYPE_CHECKING:
     from ..kernel import SparseKernel
@@ -61,6 +62,10 @@ class KernelView:
         capacity: number of connections there is room for.
         layout: the storage order.
         index: the connections as they are stored.
+        updates: rewiring updates done before this one.
+        identity: (seed, number in the model), what the kernel's own random numbers are keyed by.
+        gradient: the dense gradient of the last step, for policies that need it; else None.
+        memory: arrays that the policy keeps for this kernel from update to update; `ks.Backup` keeps them too.
     """
 
     def __init__(
@@ -71,15 +76,23 @@ class KernelView:
         index: Index,
         slots: Callable[[], Mapping[str, Floats]],
         key: tuple[int, ...],
+        updates: int = 0,
+        gradient: Gradient | None = None,
+        memory: dict[str, NDArray[Any]] | None = None,
     ) -> None:
         self.name = name
         self.layout: Layout = kernel.layout
         self.index = index
         self.values: Floats = host.view(kernel.values).array[: self.index.size]
         self.capacity: int = kernel.capacity
+        self.updates = updates
+        self.gradient = gradient
+        self.memory: dict[str, NDArray[Any]] = {} if memory is None else memory
         self._slots = slots
         self._kernel = kernel
         self._key = key
+        self.identity = key[:2]
+        self._made: dict[str, NDArray[Any]] = {}
         self._draws = 0
         self._drawn: _Draw | None = None
 
@@ -98,7 +111,10 @@ class KernelView:
         return self._kernel.typical(n, self._rng(_INITIAL))
 
     def candidates(self, n: int, *, keep: NDArray[np.bool_] | None = None) -> tuple[Int64, Int64, Floats | None]:
-        """Return `n` distinct positions for new connections, uniformly drawn.
+        """Return `n` distinct empty positions for new connections.
+
+        For a policy with `needs_gradient` those where the magnitude of the dense gradient is largest, of equal ones
+        the first in storage order; otherwise uniformly drawn.
 
         Args:
             n: number of positions.
@@ -106,26 +122,75 @@ class KernelView:
                 was just removed may return. By default all of them stay.
 
         Returns:
-            (inputs [n], outputs [n], scores): arrays to read; scores is None for random candidates.
+            (inputs [n], outputs [n], scores [n]): arrays to read; scores is None for random candidates.
 
         Raises:
             ValueError: when fewer than `n` positions are empty.
         """
-        positions = self.layout.shape[0] * self.layout.shape[1]
+        if self.gradient is None:
+            return (*self._draw(n, keep, None), None)
+        return self.scored(n, self.gradient.blocks(), keep=keep)
+
+    def scored(
+        self, n: int, blocks: Iterator[Block], *, keep: NDArray[np.bool_] | None = None
+    ) -> tuple[Int64, Int64, Floats]:
+        """Return what `candidates` does, by the magnitude of any score of all positions, in blocks of places."""
+        scores: list[Floats] = []
+
+        def choose(taken: places.Places) -> Grown:
+            found, magnitudes = largest(blocks, n, taken, taken.dtype)
+            scores.append(magnitudes)
+            return merge(taken, found)
+
+        inputs, outputs = self._draw(n, keep, choose)
+        return inputs, outputs, scores[0]
+
+    def random(self, n: int, *, keep: NDArray[np.bool_] | None = None) -> tuple[Int64, Int64]:
+        """Return `n` distinct empty positions, uniformly drawn, whatever the policy needs; see `candidates`."""
+        return self._draw(n, keep, None)
+
+    def _draw(
+        self, n: int, keep: NDArray[np.bool_] | None, choose: Callable[[places.Places], Grown] | None
+    ) -> tuple[Int64, Int64]:
         keep = np.ones(self.index.size, bool) if keep is None else keep.copy()
         taken = self.taken(keep)
-        if n > positions - len(taken):
+        if n > self.positions - len(taken):
             raise ValueError(
-                f"{self.name}: {n} new connections wanted, but {positions - len(taken)} positions are empty."
+                f"{self.name}: {n} new connections wanted, but {self.positions - len(taken)} positions are empty."
             )
-        grown = grow(self._rng(_CANDIDATES), positions, n, taken)
+        grown = grow(self._rng(_CANDIDATES), self.positions, n, taken) if choose is None else choose(taken)
         inputs, outputs = map(_read_only, places.to_units(self.layout, grown.fresh))
         self._drawn = _Draw(keep, inputs, outputs, grown)
-        return inputs, outputs, None
+        return inputs, outputs
+
+    @property
+    def positions(self) -> int:
+        """Number of positions, n_in · n_out."""
+        return self.layout.shape[0] * self.layout.shape[1]
 
     def taken(self, keep: NDArray[np.bool_]) -> places.Places:
         """Return the places of the connections that stay, ascending."""
         return places.kept(self.layout, self.index.ids, self.index.rows, keep)
+
+    def places(self, inputs: Int64, outputs: Int64) -> places.Places:
+        """Return the numbers of positions in storage order, in the order of the arguments."""
+        return places.of_units(self.layout, inputs, outputs)
+
+    def units(self) -> tuple[Int64, Int64]:
+        """Return (inputs, outputs) of the connections, [K] each, in storage order."""
+        return places.to_units(self.layout, self.taken(np.ones(self.index.size, bool)))
+
+    def once(self, name: str, make: Callable[[], NDArray[Any]]) -> NDArray[Any]:
+        """Return what `make` returns, the same array at a second call within this update."""
+        if name not in self._made:
+            self._made[name] = make()
+        return self._made[name]
+
+    def remember(self, name: str, number: int) -> int:
+        """Return `number` as it was when it was first remembered under `name`."""
+        if name not in self.memory:
+            self.memory[name] = np.array([number], np.int64)
+        return int(self.memory[name][0])
 
     def take_grown(self, change: Change) -> Grown | None:
         """Return how the connections grow by `change` if it answers with the last candidates as they were drawn.
@@ -154,17 +219,24 @@ class Policy:
     Subclass it and write `update`; `ks.testing.check_policy` tells whether the result keeps the invariants.
 
     Attributes:
-        needs_gradient: whether `KernelView.candidates` must score positions by the dense gradient.
+        needs_gradient: whether views must have the dense gradient of a step; `KernelView.candidates` then goes by it.
         when: "before_step" (at an epoch's begin or before every N-th step) or "after_step" (after each step).
-        memory: "sparse", or "dense" for policies that need memory for every position.
+        memory: "sparse", or "dense" for policies that need memory for every position; `Rewire` refuses them on kernels
+            of more than 50 million positions, unless `allow_dense` is set.
+        allow_dense: see `memory`.
+        watches: whether `observe` is to be called after every step, with that step's dense gradient.
         keeps_count: whether an update leaves the number of connections of every kernel as it is.
+        keeps_total: whether it leaves the number of connections of all kernels together as it is.
         changes_kept_values: whether `Change.kept_values` is used.
     """
 
     needs_gradient: bool = False
     when: Literal["before_step", "after_step"] = "before_step"
     memory: Literal["sparse", "dense"] = "sparse"
+    allow_dense: bool = False
+    watches: bool = False
     keeps_count: bool = True
+    keeps_total: bool = False
     changes_kept_values: bool = False
 
     def update(
@@ -186,6 +258,22 @@ class Policy:
             rng: random numbers of this update, the same on every replica.
         """
         raise NotImplementedError(f"{type(self).__name__} does not say what an update does.")
+
+    def acts(self, progress: float) -> bool:
+        """Return whether an update at `progress` can change anything; if not, no step is spent on a gradient."""
+        del progress
+        return True
+
+    def begin(self, kernels: Sequence[KernelView], *, rng: np.random.Generator) -> Sequence[Change | None]:
+        """Return the changes before the first step of training; by default none.
+
+        Called once for kernels that were never rewired; not again when a run goes on.
+        """
+        del rng
+        return [None] * len(kernels)
+
+    def observe(self, kernels: Sequence[KernelView]) -> None:
+        """Look at the dense gradient of a step; for policies with `watches`."""
 
     def finish(
         self,

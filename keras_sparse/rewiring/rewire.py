@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from numbers import Integral
 from typing import Any
 
 import keras
+import numpy as np
 
 from ..callback_list import running
 from ..compute import host
@@ -18,10 +20,13 @@ from ..topology import counter_rng
 from . import optimizer_state
 from .apply import Plan
 from .explored import Explored
+from .gradient import Gradient
 from .policy import Change, KernelView, Policy
+from .probe import Probe, Recorded
 from .realign import realign_junctions
 
 _POLICY_STREAM = 2**32  # beside the kernels' numbers
+_MOST_POSITIONS = 50_000_000  # of a kernel, for policies that need memory for each
 
 
 class Rewire(keras.callbacks.Callback):
@@ -46,7 +51,8 @@ class Rewire(keras.callbacks.Callback):
         history: one dict per kernel and update: "epoch", "step" (optimizer steps done), "layer", "removed", "added",
             "connections", "density", "explored" (R_s, the share of all positions ever tried), "explored_exact"
             (False: a fixed-size estimate), "in_degree" and "out_degree" ([least, mean, most] over units), "final" (True
-            for the removal at the end of training).
+            for the removal at the end of training), "updates" (1; policies that act after every step have one entry per
+            epoch, with sums of removed and added).
 
     Raises:
         ValueError: for arguments out of range; when attached, for a model without sparse kernels or an `every` that
@@ -71,8 +77,6 @@ class Rewire(keras.callbacks.Callback):
         super().__init__()
         if not isinstance(policy, Policy):
             raise ValueError(f"`policy` must be a ks.Policy such as ks.SET(); got {policy!r}.")
-        if policy.needs_gradient:
-            raise ValueError(f"{type(policy).__name__} grows by gradient, which this version cannot do yet.")
         if every != "epoch" and (isinstance(every, bool) or not isinstance(every, Integral) or int(every) < 1):
             raise ValueError(f'`every` must be "epoch" or a positive number of optimizer steps; got {every!r}.')
         if isinstance(layers, str) or (layers is not None and not list(layers)):
@@ -95,8 +99,13 @@ class Rewire(keras.callbacks.Callback):
         self._explored: dict[int, Explored] = {}
         self._tracked: dict[int, int] = {}  # fingerprints of the topologies `_explored` saw last
         self._others: list[Rewire] = []
+        self._last_entries: dict[str, dict[str, Any]] = {}
         self._epoch = 0
         self._checked: int | None = None  # iterations at the last look whether a step update is due
+        self._memory: dict[int, dict[str, Any]] = {}  # what the policy keeps, by kernel
+        self._recorded = Recorded()
+        self._probe: Probe | None = None
+        self._due: float | None = None  # progress of an update that waits for the gradient of a step
 
     def attach(self, model: Any, optimizer: Any = None) -> Rewire:
         """Rewire the kernels of `model` from now on; `fit` calls it, custom training loops do.
@@ -113,14 +122,37 @@ class Rewire(keras.callbacks.Callback):
         """
         self._junctions = select(model, self.layers)
         self._optimizer = getattr(model, "optimizer", None) if optimizer is None else optimizer
+        if self.policy.memory == "dense" and not self.policy.allow_dense:
+            self._refuse_large()
         if self._attached is not model:
-            self._attached, self._explored, self._tracked = model, {}, {}
+            self._attached, self._explored, self._tracked, self._memory = model, {}, {}, {}
         iteration = optimizer_state.iterations(self._optimizer)
         for junction in self._junctions:
             if junction.kernel.state().last_iteration > iteration:  # a new optimizer counts from 0
                 junction.kernel.note_update(iteration, counts=False)
         self._look(self._junctions)
+        active = self._active()
+        states = _states(active)
+        if type(self.policy).begin is not Policy.begin and all(state.updates == 0 for state in states):
+            self._run(lambda views, *, rng, **_: self.policy.begin(views, rng=rng), active, states, 0.0, iteration)
         return self
+
+    @contextmanager
+    def recording(self) -> Iterator[None]:
+        """Record the dense gradient of what runs inside; for custom loops, with policies that need it.
+
+        Take the gradient of the loss inside, eagerly or by a `tf.function` that is only ever called inside. The next
+        `update` goes by it, and policies that watch every step (`SNFS`) are shown it at once.
+        """
+        junctions = self._active()
+        with self._recorded.collecting(junctions):
+            yield
+        if self.policy.watches:
+            self.observe()
+
+    def show_gradient(self, kernel: Any, x: Any, dy: Any) -> None:
+        """Take the gradient of `kernel` from elsewhere, as factors x [batch, n_in] and dy [batch, n_out]: Xᵀ dY."""
+        self._recorded.put(kernel, x, dy)
 
     def update(self, *, progress: float = 0.0) -> list[dict[str, Any]]:
         """Rewire now; for custom training loops, which decide themselves when.
@@ -132,13 +164,19 @@ class Rewire(keras.callbacks.Callback):
             The new entries of `history`.
 
         Raises:
-            ValueError: before `attach`, or when the policy breaks an invariant; nothing is changed then.
+            ValueError: before `attach`, before a gradient was recorded for a policy that needs it, or when the policy
+                breaks an invariant; nothing is changed then.
         """
         if not self._junctions:
             raise ValueError("Call `attach(model)` before `update()`.")
+        if self.policy.needs_gradient and not self._recorded:
+            raise ValueError(
+                f"{type(self.policy).__name__} grows by gradient: take one inside `with rewire.recording():` before "
+                "`update()`."
+            )
         junctions = self._active()
         step = optimizer_state.iterations(self._optimizer)
-        return self._run(self.policy.update, junctions, _states(junctions), progress, step, final=False)
+        return self._run(self.policy.update, junctions, _states(junctions), progress, step, counts=True)
 
     def finish(self) -> list[dict[str, Any]]:
         """Let the policy do what it does at the end of training; for custom loops.
@@ -150,6 +188,52 @@ class Rewire(keras.callbacks.Callback):
         step = optimizer_state.iterations(self._optimizer)
         return self._run(self.policy.finish, junctions, _states(junctions), 1.0, step, final=True)
 
+    def _refuse_large(self) -> None:
+        for junction in self._junctions:
+            positions = junction.kernel.shape[0] * junction.kernel.shape[1]
+            if positions > _MOST_POSITIONS:
+                raise ValueError(
+                    f"{type(self.policy).__name__} needs memory for every position, and {junction.name} has "
+                    f"{positions:,} of them (limit: {_MOST_POSITIONS:,}). Make the policy with allow_dense=True if "
+                    "there is room, or leave the layer out by `layers=`."
+                )
+
+    def _gradients(self, junctions: Sequence[Junction]) -> dict[int, Gradient]:
+        return self._recorded.gradients(junctions, type(self.policy).__name__)
+
+    def observe(self) -> None:
+        """Show the policy the recorded gradient of a step, for policies that watch every step."""
+        junctions = self._active()
+        states = _states(junctions)
+        gradients = self._gradients(junctions)
+        self.policy.observe(self._views(junctions, self._look(junctions), states, 0, gradients))
+
+    def _views(
+        self,
+        junctions: Sequence[Junction],
+        indices: Sequence[Index],
+        states: Sequence[KernelState],
+        step: int,
+        gradients: dict[int, Gradient],
+    ) -> list[KernelView]:
+        return [
+            KernelView(
+                j.kernel,
+                j.name,
+                index=index,
+                slots=partial(self._slots, j),
+                key=self._key(j, state, step),
+                updates=state.updates,
+                gradient=gradients.get(j.number),
+                memory=self._memory.setdefault(j.number, {}),
+            )
+            for j, index, state in zip(junctions, indices, states, strict=True)
+        ]
+
+    def _key(self, junction: Junction, state: KernelState, step: int) -> tuple[int, ...]:
+        """Return what random numbers are keyed by; the number of updates tells those apart that run at one step."""
+        return (state.seed if self.seed is None else int(self.seed), junction.number, step, state.updates)
+
     def _run(
         self,
         decide: Any,
@@ -158,20 +242,16 @@ class Rewire(keras.callbacks.Callback):
         progress: float,
         step: int,
         *,
-        final: bool,
+        counts: bool = False,
+        final: bool = False,
     ) -> list[dict[str, Any]]:
+        """Let the policy decide, check it, carry it out; `counts`: this is one of the updates of the training."""
         if not junctions:
             return []
         indices = self._look(junctions)
-        # The number of updates tells those apart that run at one step.
-        keys = [
-            (s.seed if self.seed is None else int(self.seed), j.number, step, s.updates)
-            for j, s in zip(junctions, states, strict=True)
-        ]
-        views = [
-            KernelView(j.kernel, j.name, index=index, slots=partial(self._slots, j), key=key)
-            for j, index, key in zip(junctions, indices, keys, strict=True)
-        ]
+        gradients = self._gradients(junctions) if self.policy.needs_gradient and counts else {}
+        views = self._views(junctions, indices, states, step, gradients)
+        keys = [self._key(j, s, step) for j, s in zip(junctions, states, strict=True)]
         changes: Sequence[Change | None] = decide(
             views,
             step=step,
@@ -188,19 +268,31 @@ class Rewire(keras.callbacks.Callback):
             None if change is None else Plan(j.kernel, view, change, f"{who} on {j.name}")
             for j, view, change in zip(junctions, views, changes, strict=True)
         ]
-        del views, changes, indices
+        del views, changes, indices, gradients
         entries = []
         for number, (junction, key, state) in enumerate(zip(junctions, keys, states, strict=True)):
             # After a final update the next fit's first epoch still has its update before it.
-            noted = state if final else replace(state, last_iteration=step, updates=state.updates + 1)
+            noted = replace(state, last_iteration=step, updates=state.updates + 1) if counts else state
             plan, plans[number] = plans[number], None  # one at a time: plans of large kernels take memory
             if plan is not None:
                 plan.apply(self._optimizer, key, noted)
-                entries.append(self._entry(junction, plan, step, final))
-            elif not final:
+                if counts or final:
+                    entries.append(self._entry(junction, plan, step, final))
+            elif counts:
                 junction.kernel.note_update(step)
-        self.history += entries
+        self._remember(entries)
         return entries
+
+    def _remember(self, entries: list[dict[str, Any]]) -> None:
+        """Add to the history; of policies that act after every step an epoch's entries become one."""
+        for entry in entries:
+            last = self._last_entries.get(entry["layer"])
+            if self.policy.when == "after_step" and last and last["epoch"] == entry["epoch"] and not entry["final"]:
+                sums = {name: last[name] + entry[name] for name in ("removed", "added", "updates")}
+                last |= entry | sums
+            else:
+                self._last_entries[entry["layer"]] = dict(entry)
+                self.history.append(self._last_entries[entry["layer"]])
 
     def _entry(self, junction: Junction, plan: Plan, step: int, final: bool) -> dict[str, Any]:
         explored = self._explored[junction.number]
@@ -220,6 +312,7 @@ class Rewire(keras.callbacks.Callback):
             "in_degree": _spread(in_degrees, plan.count),
             "out_degree": _spread(out_degrees, plan.count),
             "final": final,
+            "updates": 1,
         }
 
     def _look(self, junctions: Sequence[Junction]) -> list[Index]:
@@ -244,17 +337,25 @@ class Rewire(keras.callbacks.Callback):
         return {slot.name: host.view(slot.variable).array for slot in slots}
 
     def get_state(self) -> dict[str, Any]:
-        """Return history and positions tried, as plain data and arrays: what `ks.Backup` keeps."""
-        return {"history": self.history, "explored": {i: e.state for i, e in self._explored.items()}}
+        """Return the history, as plain data, and arrays by name: what `ks.Backup` keeps."""
+        arrays = {f"explored/{i}": explored.state for i, explored in self._explored.items()}
+        arrays |= {f"memory/{i}/{name}": array for i, kept in self._memory.items() for name, array in kept.items()}
+        return {"history": self.history, "arrays": arrays}
 
     def set_state(self, state: dict[str, Any]) -> None:
-        """Take up history and positions tried where `get_state` left them."""
+        """Go on where `get_state` left off."""
         self.history[:] = state["history"]
+        self._last_entries = {entry["layer"]: entry for entry in self.history}
         shapes = {junction.number: junction.kernel.shape for junction in self._junctions}
-        for index, seen in state["explored"].items():
-            self._explored[int(index)] = Explored(shapes[int(index)])
-            self._explored[int(index)].restore(seen)
-            self._tracked.pop(int(index), None)
+        self._memory.clear()
+        for path, array in state["arrays"].items():
+            kind, index, *name = path.split("/", 2)
+            if kind == "memory":
+                self._memory.setdefault(int(index), {})[name[0]] = np.array(array)
+            else:
+                self._explored[int(index)] = Explored(shapes[int(index)])
+                self._explored[int(index)].restore(array)
+                self._tracked.pop(int(index), None)
 
     # Callback hooks. `self.model` is touched first: with JAX that writes the trainer's state back to the variables.
 
@@ -262,13 +363,23 @@ class Rewire(keras.callbacks.Callback):
         """Attach to the model that `fit` trains, if it is built already."""
         model = self.model
         steps = getattr(model, "steps_per_execution", 1)
-        every = 1 if self.policy.when == "after_step" else self.every
+        every_step = self.policy.when == "after_step" or self.policy.needs_gradient or self.policy.watches
+        every = 1 if every_step else self.every
         if every != "epoch" and int(every) % steps:
             raise ValueError(
                 f"The model runs {steps} steps per execution, and callbacks run only between executions: it "
-                f"cannot be rewired every {every} steps. Use `every={steps}` or a multiple, or compile with "
-                "steps_per_execution=1."
+                + (
+                    f"cannot be rewired by {type(self.policy).__name__}, which looks at single steps. Compile with "
+                    if every_step
+                    else f"cannot be rewired every {every} steps. Use `every={steps}` or a multiple, or compile with "
+                )
+                + "steps_per_execution=1."
             )
+        self._due = None
+        if self.policy.needs_gradient or self.policy.watches:
+            self._probe = Probe(model, self._recorded)
+            if self.policy.watches:
+                self._probe.all_steps(self._active)
         self._others = [c for c in running(self) if isinstance(c, Rewire) and c is not self]
         self._junctions, self._checked = [], None
         self._attach_when_built()
@@ -281,6 +392,11 @@ class Rewire(keras.callbacks.Callback):
 
     def on_train_batch_begin(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         """Rewire, if updates go by steps and one is due."""
+        self._look_whether_due(batch)
+        if self._due is not None and self._probe is not None:
+            self._probe.next_step(self._active())
+
+    def _look_whether_due(self, batch: int) -> None:
         if self.every == "epoch" or self.policy.when == "after_step" or not self._attach_when_built():
             return
         step = optimizer_state.iterations(self._optimizer)
@@ -294,8 +410,15 @@ class Rewire(keras.callbacks.Callback):
         """Rewire after the step, for policies that work so."""
         if not self._junctions:
             self._attach_when_built()
+        _ = self.model
+        if self.policy.watches:
+            self.observe()
+        if self._due is not None:
+            progress, self._due = self._due, None
+            junctions = self._active()
+            step = optimizer_state.iterations(self._optimizer)
+            self._run(self.policy.update, junctions, _states(junctions), progress, step, counts=True)
         if self.policy.when == "after_step":
-            _ = self.model
             progress = self._progress(batch + 1)
             if self.start <= progress <= self.stop:
                 self.update(progress=progress)
@@ -318,17 +441,23 @@ class Rewire(keras.callbacks.Callback):
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
         """Let the policy finish (SET's final removal)."""
+        if self._probe is not None:
+            self._probe.end()
         if self._attach_when_built() and type(self.policy).finish is not Policy.finish:
             self.finish()
 
     def _update_if_stepped(self, progress: float, step: int) -> None:
         """Rewire, if the optimizer has stepped since the last update."""
-        if not self.start <= progress <= self.stop:
+        if not self.start <= progress <= self.stop or not self.policy.acts(progress):
             return
         junctions = self._active()
         states = _states(junctions)
-        if step > max((state.last_iteration for state in states), default=0):
-            self._run(self.policy.update, junctions, states, progress, step, final=False)
+        if step <= max((state.last_iteration for state in states), default=0):
+            return
+        if self.policy.needs_gradient and not self.policy.watches:
+            self._due = progress  # the next step is taken for its gradient
+        else:
+            self._run(self.policy.update, junctions, states, progress, step, counts=True)
 
     def _param(self, name: str) -> int:
         return int((self.params or {}).get(name) or 0)

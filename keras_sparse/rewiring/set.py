@@ -2,109 +2,111 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from numbers import Real
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
-from ..topology.accelerated import accelerated
-from .policy import Change, KernelView, Policy
+from .drop import survivors
+from .policy import Change, KernelView
+from .prune_regrow import PruneRegrow
+from .schedules import fraction_schedule
 
-_ROUNDING = 1e-9  # 0.29 · 100 is 28.999… in binary
 
-
-class SET(Policy):
+class SET(PruneRegrow):
     """Sparse Evolutionary Training (Mocanu et al. 2018, Nature Communications 9:2383, algorithm 1).
 
     At each update, per kernel, the fraction ζ of the positive weights closest to zero and the fraction ζ of the
     negative weights closest to zero go: ⌊ζ·n₊⌋ and ⌊ζ·n₋⌋, each sign counted for itself; zeros count as positive,
-    ties are decided by storage order. As many new connections come at uniformly random empty positions, where those
-    just removed count as empty (as in the authors' code). The count stays constant. Survivors keep their values and
-    optimizer state; newcomers get a fresh draw of the kernel's initializer.
+    ties are decided by storage order. As many new connections come at uniformly random empty positions. The count
+    stays constant. Survivors keep their values and optimizer state.
+
+    The authors' programs differ from each other in three details, all of which are arguments here: their SciPy version
+    draws new weights from the initializer, their Keras version starts them at zero; in both a position whose
+    connection was just removed may get one again; the paper removes once more at the end of training.
 
     Args:
-        zeta: ζ in [0, 1], 0.3 in the paper.
+        zeta: ζ in [0, 1], or a schedule; 0.3 in the paper.
         final_removal: whether to remove once more, without regrowth, when training ends (the paper's last step;
             its code does so for RBMs but not for MLPs). Callbacks listed later may restore an earlier network, as
             EarlyStopping(restore_best_weights=True) does. Default False.
+        values: of newcomers, "initial" (draws of the kernel's initializer) or "zero". Default "initial".
+        may_return: whether a connection that was just removed may be drawn again. Default True.
 
     Raises:
-        ValueError: when `zeta` lies outside [0, 1].
+        ValueError: for an argument out of range.
 
     Example:
         >>> import keras_sparse as ks
         >>> callback = ks.Rewire(ks.SET(zeta=0.3))
     """
 
-    def __init__(self, zeta: float = 0.3, final_removal: bool = False) -> None:
-        if isinstance(zeta, bool) or not (isinstance(zeta, Real) and 0 <= zeta <= 1):
-            raise ValueError(f"`zeta` is the fraction of connections replaced, in [0, 1]; got {zeta!r}.")
-        self.zeta = float(zeta)
+    def __init__(
+        self,
+        zeta: Any = 0.3,
+        final_removal: bool = False,
+        *,
+        values: Literal["initial", "zero"] = "initial",
+        may_return: bool = True,
+    ) -> None:
+        super().__init__(fraction_schedule(zeta, "zeta"), drop="sign-split", values=values)
+        self.zeta = zeta
         self.final_removal = final_removal
+        self.may_return = may_return
 
-    def update(self, kernels: Sequence[KernelView], **context: Any) -> list[Change | None]:
-        """Remove and regrow."""
-        del context
-        changes: list[Change | None] = []
-        for kernel in kernels:
-            keep = survivors(kernel.values, self.zeta)
-            inputs, outputs, _ = kernel.candidates(int(np.count_nonzero(~keep)), keep=keep)
-            changes.append(Change(keep, inputs, outputs))
-        return changes
+    def _grown(self, kernel: KernelView, keep: Any, count: int) -> Change:
+        if self.may_return:
+            return super()._grown(kernel, keep, count)
+        # As many as there is room for: the other positions hold a connection, or just lost one.
+        inputs, outputs = kernel.random(min(count, kernel.positions - len(keep)))
+        keep = keep.copy()
+        keep[np.flatnonzero(~keep)[len(inputs) :]] = True  # what cannot be replaced stays
+        return Change(keep, inputs, outputs, self._fresh(len(inputs)))
 
-    def finish(self, kernels: Sequence[KernelView], **context: Any) -> list[Change | None]:
+    def finish(self, kernels: Sequence[KernelView], *, progress: float, **context: Any) -> list[Change | None]:
         """Remove without regrowth, if asked for."""
         del context
         if not self.final_removal:
             return [None] * len(kernels)
         nothing = np.empty(0, np.int64)
-        return [Change(survivors(kernel.values, self.zeta), nothing, nothing) for kernel in kernels]
+        zeta = self.fraction(progress)
+        return [Change(survivors(kernel.values, zeta), nothing, nothing) for kernel in kernels]
 
     def __repr__(self) -> str:
         return f"SET(zeta={self.zeta}, final_removal={self.final_removal})"
 
 
-def survivors(values: NDArray[Any], zeta: float) -> NDArray[np.bool_]:
-    """Return which weights SET keeps, bool [K]: all but the fraction ζ closest to zero of each sign. O(K)."""
-    below, above = (math.floor(zeta * count + _ROUNDING) for count in count_signs(values))
-    return all_but_closest(values, below, above)
+class ContinuousSET(SET):
+    """SET that evolves after any step with a small probability, instead of once per epoch ("Synapses").
 
+    Use it with `ks.Rewire(policy, every=1)`. All kernels evolve together.
 
-@accelerated("count_signs")
-def count_signs(values: NDArray[Any]) -> tuple[int, int]:
-    """Return how many values are negative, and how many are at least zero; NaN is neither."""
-    return int(np.count_nonzero(values < 0)), int(np.count_nonzero(values >= 0))
+    Args:
+        zeta: ζ in [0, 1] or a schedule, the fraction replaced at an evolution. Default 0.01.
+        probability: of an evolution at a step, in [0, 1]. Default 0.1.
+        values: of newcomers, see `SET`.
 
+    Raises:
+        ValueError: for an argument out of range.
 
-@accelerated("all_but_closest")
-def all_but_closest(values: NDArray[Any], below: int, above: int) -> NDArray[np.bool_]:
-    """Return all values but the `below` negative and the `above` other ones closest to zero, bool [K].
-
-    Of equal ones the first go.
+    Example:
+        >>> import keras_sparse as ks
+        >>> callback = ks.Rewire(ks.ContinuousSET(zeta=0.01, probability=0.1), every=1)
     """
-    negative = int(np.count_nonzero(values < 0))
-    # Sorted by value, those that go are neighbours around zero. One partition finds one end, a second the other.
-    start = negative - below
-    part = np.partition(values, start) if below else values
-    first = part[start] if below else 0.0
-    gone = values >= first
-    if above:
-        rest, place = (part[start:], below + above - 1) if below else (part, negative + above - 1)
-        last = np.partition(rest, place)[place]
-        gone &= values <= last
-    else:
-        last = first
-        gone &= values < 0
-    if np.count_nonzero(gone) > below + above:
-        _keep_ties(gone, values, last, int(np.count_nonzero(gone & (values >= 0))) - above)
-        _keep_ties(gone, values, first, int(np.count_nonzero(gone & (values < 0))) - below)
-    return ~gone
 
+    def __init__(
+        self, zeta: Any = 0.01, probability: float = 0.1, *, values: Literal["initial", "zero"] = "initial"
+    ) -> None:
+        super().__init__(zeta, values=values)
+        if not 0 <= probability <= 1:
+            raise ValueError(f"`probability` of an evolution lies in [0, 1]; got {probability!r}.")
+        self.probability = float(probability)
 
-def _keep_ties(gone: NDArray[np.bool_], values: NDArray[Any], limit: Any, count: int) -> None:
-    """Spare `count` of the weights that equal `limit`: the last ones."""
-    if count:
-        gone[np.flatnonzero(values == limit)[-count:]] = False
+    def update(self, kernels: Sequence[KernelView], *, rng: np.random.Generator, **context: Any) -> list[Change | None]:
+        """Evolve, or do nothing."""
+        if rng.random() >= self.probability:
+            return [None] * len(kernels)
+        return super().update(kernels, rng=rng, **context)
+
+    def __repr__(self) -> str:
+        return f"ContinuousSET(zeta={self.zeta}, probability={self.probability})"

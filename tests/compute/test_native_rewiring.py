@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 import keras_sparse as ks
 from keras_sparse.compute.native import library
 from keras_sparse.rewiring import explored, move
-from keras_sparse.rewiring import set as set_policy
+from keras_sparse.rewiring import drop
 from keras_sparse.topology import accelerated, counter_rng, growing, hashing, layout, places
 
 pytestmark = pytest.mark.skipif(library.load() is None, reason="the library was not built")
@@ -90,14 +90,14 @@ def test_a_whole_update(topology):
 @given(st.lists(st.one_of(st.sampled_from(SPECIAL), st.floats(-2, 2, width=16)), max_size=60), st.floats(0, 1))
 def test_survivors(values, zeta):
     values = np.array(values, np.float32)
-    below, above = (int(zeta * count) for count in check(set_policy.count_signs, values))
-    check(set_policy.all_but_closest, values, below, above)
+    below, above = (int(zeta * count) for count in check(drop.count_signs, values))
+    check(drop.all_but_closest, values, below, above)
 
 
 def test_survivors_of_many():
     values = np.random.default_rng(0).normal(size=50_000).astype(np.float32)
     for part in (values, np.round(values, 1), np.abs(values), values * 1e-40):
-        check(set_policy.all_but_closest, part.astype(np.float32), 3000 if part.min() < 0 else 0, 5000)
+        check(drop.all_but_closest, part.astype(np.float32), 3000 if part.min() < 0 else 0, 5000)
 
 
 @given(st.integers(0, 3), st.integers(0, 99))

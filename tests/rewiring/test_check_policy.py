@@ -144,7 +144,7 @@ def test_a_policy_must_answer_for_every_kernel():
         def update(self, kernels, **context):
             return []
 
-    with pytest.raises(AssertionError, match="expected 6 changes"):
+    with pytest.raises(AssertionError, match="expected 7 changes"):
         ks.testing.check_policy(Silent())
     with pytest.raises(AssertionError, match="does not say what an update does"):
         ks.testing.check_policy(ks.Policy())

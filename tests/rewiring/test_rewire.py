@@ -205,8 +205,10 @@ class TestWhen:
             when = "after_step"
 
         rewire = ks.Rewire(After(0.3))
-        network().fit(*problem, batch_size=32, epochs=1, verbose=0, callbacks=[rewire])
-        assert self.steps(rewire) == [1, 2, 3, 4, 5]
+        network().fit(*problem, batch_size=32, epochs=2, verbose=0, callbacks=[rewire])
+        entries = [h for h in rewire.history if h["layer"] == "hidden"]
+        assert [(h["epoch"], h["step"], h["updates"]) for h in entries] == [(0, 5, 5), (1, 10, 5)]
+        assert all(h["removed"] == h["added"] > 5 for h in entries)  # sums over the epoch
 
     def test_chosen_layers_only(self, problem):
         model = network()
@@ -273,10 +275,9 @@ class TestArguments:
         with pytest.raises(ValueError, match="attach"):
             ks.Rewire(ks.SET()).update()
 
-    def test_gradient_grown_policies_are_refused_for_now(self):
-        policy = type("Gradient", (ks.SET,), {"needs_gradient": True})()
-        with pytest.raises(ValueError, match="grows by gradient"):
-            ks.Rewire(policy)
+    def test_a_gradient_must_be_recorded_first(self):
+        with pytest.raises(ValueError, match=r"rewire.recording\(\)"):
+            ks.Rewire(ks.RigL()).attach(network()).update()
 
 
 def copy_of(layer):
@@ -422,7 +423,7 @@ def test_connections_set_from_outside_count_as_explored(problem):
     rewire.update()
     kernel = model.get_layer("hidden").kernel
     share = rewire.history[-1]["explored"]
-    seen = rewire.get_state()["explored"][0]
+    seen = rewire.get_state()["arrays"]["explored/0"]
     tried = set(np.flatnonzero(np.unpackbits(seen, bitorder="little")).tolist())
     kernel.assign(ks.Random().sample(kernel.shape, 58, seed=9), np.ones(58, "float32"))
     there = set(kernel.connectivity.keys.tolist())

@@ -85,7 +85,7 @@ class Rewiring:
         return {function.__name__: function for function in functions}
 
     def count_signs(self, values: NDArray[Any]) -> tuple[int, int] | None:
-        """Replace `rewiring.set.count_signs`."""
+        """Replace `rewiring.drop.count_signs`."""
         if not _plain(values, np.float32):
             return None
         counts = np.empty(2, np.int64)
@@ -93,7 +93,7 @@ class Rewiring:
         return int(counts[1]), int(counts[0])
 
     def all_but_closest(self, values: NDArray[Any], below: int, above: int) -> NDArray[np.bool_] | None:
-        """Replace `rewiring.set.all_but_closest`."""
+        """Replace `rewiring.drop.all_but_closest`."""
         if not _plain(values, np.float32):
             return None
         keep, gone = np.empty(len(values), bool), np.array([above, below], np.int64)

@@ -1,0 +1,110 @@
+"""The dense gradient of a kernel, seen in blocks: it is Xᵀ dY and is never built as a whole."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..topology import places
+from ..topology.layout import Layout
+from ..topology.places import Places
+
+Floats = NDArray[np.floating[Any]]
+_BLOCK = 1 << 21  # positions looked at together: 8 MB of float32
+
+
+class Block(NamedTuple):
+    """The gradient at consecutive places.
+
+    Attributes:
+        first: the first place.
+        values: the gradient there and at the places that follow, [n].
+    """
+
+    first: int
+    values: Floats
+
+
+class Gradient:
+    """The gradient of the loss with respect to every position of a kernel, in factors.
+
+    Regularization is not part of it: X and dY are what the backward of the product had.
+
+    Args:
+        layout: the kernel's storage order.
+        parts: pairs (x [batch, n_in], dy [batch, n_out]), one for each time the kernel was used.
+    """
+
+    def __init__(self, layout: Layout, parts: Sequence[tuple[NDArray[Any], NDArray[Any]]]) -> None:
+        self._layout = layout
+        self._x = np.concatenate([np.asarray(x, np.float32) for x, _ in parts])
+        self._dy = np.concatenate([np.asarray(dy, np.float32) for _, dy in parts])
+        if not (np.all(np.isfinite(self._x)) and np.all(np.isfinite(self._dy))):
+            # A diverged step, or float16 that overflowed: such a gradient ranks nothing.
+            self._x, self._dy = np.nan_to_num(self._x, posinf=0, neginf=0), np.nan_to_num(self._dy, posinf=0, neginf=0)
+
+    def blocks(self) -> Iterator[Block]:
+        """Yield the whole gradient, block by block, in the order of places."""
+        n_in, n_out = self._layout.shape
+        first = 0
+        for begin in range(0, n_out, self._layout.block):
+            dy = self._dy[:, begin : begin + self._layout.block]
+            width = dy.shape[1]
+            rows = max(1, _BLOCK // width)
+            for row in range(0, n_in, rows):
+                values = (self._x[:, row : row + rows].T @ dy).ravel()
+                yield Block(first, values)
+                first += len(values)
+
+    def largest(self, count: int, taken: Places) -> tuple[Places, Floats]:
+        """Return the `count` places outside `taken` with the largest |gradient|, ascending, and these.
+
+        Of equal ones the first places are taken. Memory: O(count) and a block.
+
+        Args:
+            count: number of places; there are at least as many.
+            taken: places that do not count, ascending.
+        """
+        return largest(self.blocks(), count, taken, places.dtype(self._layout.shape))
+
+    def outputs(self) -> Iterator[tuple[int, Floats]]:
+        """Yield (first output, gradient [n_in, outputs]) for consecutive outputs."""
+        n_in, n_out = self._layout.shape
+        step = max(1, _BLOCK // n_in)
+        for begin in range(0, n_out, step):
+            yield begin, self._x.T @ self._dy[:, begin : begin + step]
+
+
+def largest(blocks: Iterator[Block], count: int, taken: Places, dtype: Any) -> tuple[Places, Floats]:
+    """Return the `count` places outside `taken` with the largest magnitudes, see `Gradient.largest`."""
+    found: NDArray[Any] = np.empty(0, dtype)
+    scores: NDArray[Any] = np.empty(0, np.float32)
+    least = -1.0  # magnitudes at or below cannot be among the largest any more
+    for first, values in blocks if count else ():
+        magnitude = np.abs(values)
+        begin, end = np.searchsorted(taken, [first, first + len(values)])
+        magnitude[taken[begin:end] - first] = -1.0
+        better = np.flatnonzero(magnitude > least)
+        found = np.concatenate([found, (better + first).astype(dtype)])
+        scores = np.concatenate([scores, magnitude[better]])
+        if len(found) > count:
+            stay = best(scores, count)
+            found, scores = found[stay], scores[stay]
+            least = float(scores.min())
+    return found, scores
+
+
+def best(scores: Floats, count: int) -> NDArray[np.intp]:
+    """Return the indices of the `count` largest scores, ascending; of equal ones the first."""
+    if count >= len(scores):
+        return np.arange(len(scores))
+    if not count:
+        return np.empty(0, np.intp)
+    limit = np.partition(scores, len(scores) - count)[len(scores) - count]
+    above = scores > limit
+    equal = np.flatnonzero(scores == limit)[: count - int(np.count_nonzero(above))]
+    above[equal] = True
+    return np.flatnonzero(above)
