@@ -9,8 +9,7 @@ from hypothesis import strategies as st
 
 import keras_sparse as ks
 from keras_sparse.compute.native import library
-from keras_sparse.rewiring import explored, move
-from keras_sparse.rewiring import drop
+from keras_sparse.rewiring import drop, explored, move
 from keras_sparse.topology import accelerated, counter_rng, growing, hashing, layout, places
 
 pytestmark = pytest.mark.skipif(library.load() is None, reason="the library was not built")
