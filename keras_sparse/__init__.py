@@ -2,7 +2,7 @@
 
 import keras as _keras
 
-from . import testing
+from . import analysis, testing
 from .backup import Backup
 from .compute.exporting import stock_ops
 from .inspection import inspect
@@ -33,6 +33,7 @@ __all__ = [
     "Rewire",
     "SparseDense",
     "allocate",
+    "analysis",
     "inspect",
     "realign",
     "stock_ops",
