@@ -35,8 +35,13 @@ class Stage:
     source: SparseKernel | Connectivity | keras.Variable
 
     @property
+    def dense(self) -> bool:
+        """Whether it is a dense layer's matrix."""
+        return not isinstance(self.source, SparseKernel | Connectivity)
+
+    @property
     def connectivity(self) -> Connectivity:
-        """The connections, in the order of `magnitudes`."""
+        """The connections, in the order of `magnitudes`; of a dense layer as many as it has weights."""
         if isinstance(self.source, Connectivity):
             return self.source
         if isinstance(self.source, SparseKernel):

@@ -88,9 +88,9 @@ def set_paper_p_value(degrees: ArrayLike) -> float:
     """Test as the SET paper does: a SMALL p-value (below 0.05) is read as scale-free.
 
     The null hypothesis of Mocanu et al. (2018, Nature Communications 9:2383) is that the degree distribution and a
-    power law have no relation; its test is one-tailed. The paper does not name the statistic. Here it is Pearson's
-    correlation of log P(k) with log k over the degrees k ≥ 1 that occur, against the alternative that it is negative:
-    a power law is a falling line on these axes.
+    power law have no relation; its test is one-tailed. The statistic is our reading of that: Pearson's correlation of
+    log P(k) with log k over the degrees k ≥ 1 that occur, against the alternative that it is negative, since a power
+    law is a falling line on these axes.
 
     The null is weak: many falling distributions, such as a geometric one, are no power laws and yet get a tiny p-value.
     Use `power_law`, where the power law itself is the null and a LARGE p-value supports it, to draw conclusions.
