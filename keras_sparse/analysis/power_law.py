@@ -43,7 +43,8 @@ def power_law(degrees: ArrayLike, *, sets: int = 100, seed: int = 0) -> PowerLaw
     semi-parametric bootstrap. A synthetic set has as many units, each from the fitted law with the share of the tail as
     probability and otherwise from the degrees below xmin, and is fitted anew, xmin included. Zero degrees are left out.
 
-    This is the opposite sense of `set_paper_p_value`, where a small p-value is read as scale-free.
+    A large p-value on a short tail says little: of any distribution a few largest degrees look like a power law, so see
+    `tail` too. This is the opposite sense of `set_paper_p_value`, where a small p-value is read as scale-free.
 
     Args:
         degrees: of all units, non-negative integers [units].
