@@ -2,7 +2,7 @@
 
 import keras as _keras
 
-from . import testing
+from . import analysis, testing
 from .backup import Backup
 from .compute.exporting import stock_ops
 from .inspection import inspect
@@ -59,6 +59,7 @@ __all__ = [
     "SparseDense",
     "Static",
     "allocate",
+    "analysis",
     "inspect",
     "realign",
     "stock_ops",
