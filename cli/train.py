@@ -27,16 +27,20 @@ class Widths(click.ParamType[tuple[int, ...]]):
         return widths
 
 
+# As keras_sparse.rewiring.named.NAMES, which `--help` must not wait for.
+POLICIES = ["set", "static", "continuous-set", "rigl", "srigl", "snfs", "deep-r"]
+
+
 @click.command()
 @data_options
 @click.option("--layers", type=Widths(), default="300,100", show_default=True, help="Widths of the hidden layers.")
 @click.option("--density", type=click.FloatRange(0, 1, min_open=True), help="Density of every junction.")
 @click.option("--epsilon", type=click.FloatRange(0, min_open=True), help="Erdős-Rényi densities instead. [default: 20]")
 @click.option(
-    "--policy", type=click.Choice(["set", "static"]), default="set", show_default=True,
-    help="How connections move: Sparse Evolutionary Training, or not at all.",
+    "--policy", type=click.Choice(POLICIES), default="set", show_default=True,
+    help="How connections move; static: not at all.",
 )  # fmt: skip
-@click.option("--zeta", type=click.FloatRange(0, 1), default=0.3, show_default=True, help="Fraction SET replaces.")
+@click.option("--zeta", type=click.FloatRange(0, 1), default=0.3, show_default=True, help="Fraction of the connections that the policy replaces.")
 @click.option("--epochs", type=click.IntRange(1), default=30, show_default=True)
 @click.option("--batch-size", type=click.IntRange(1), default=64, show_default=True)
 @click.option("--learning-rate", type=click.FloatRange(0, min_open=True), default=0.003, show_default=True)

@@ -11,6 +11,7 @@ import keras
 
 import keras_sparse as ks
 from keras_sparse.files import atomic
+from keras_sparse.rewiring.named import WITHOUT_ZETA, named, single_steps
 from keras_sparse.topology.densities import DensityRule, connection_count
 
 from . import data as data_module
@@ -51,8 +52,8 @@ def train_network(
         layers: Widths of the hidden layers.
         density: Of every junction, or a rule such as `ks.ErdosRenyi(20)`.
         output: The directory.
-        policy: "set" or "static".
-        zeta: Fraction of its connections SET replaces per epoch.
+        policy: Name of the rewiring policy, see `keras_sparse.rewiring.named.NAMES`.
+        zeta: Fraction of its connections the policy replaces per epoch (at a step of "continuous-set").
         epochs: Epochs to train.
         batch_size: In examples.
         learning_rate: Adam's.
@@ -68,8 +69,7 @@ def train_network(
         TrialDivergedError: A loss became NaN or infinite.
         ValueError: An argument is out of range.
     """
-    if policy not in ("set", "static"):
-        raise ValueError(f'policy must be "set" or "static", got {policy!r}.')
+    rewiring = named(policy, zeta)
     if not overwrite and Path(output).is_dir() and any(Path(output).iterdir()):
         raise OutputDirectoryError(f"{output} is not empty. Overwrite it, or choose another directory.")
     with claim(output, resume=False, overwrite=overwrite) as directory:
@@ -81,10 +81,11 @@ def train_network(
             n_in=preprocessing.n_features,
             task=data.task,
             learning_rate=learning_rate,
-            steps_per_execution=steps_per_execution(len(data.y_train), batch_size),
+            steps_per_execution=1 if single_steps(rewiring) else steps_per_execution(len(data.y_train), batch_size),
         )
         best = _best_epoch(data, preprocessing, layers, epochs, on_epoch)
-        callbacks = [ks.Rewire(ks.SET(zeta)), best] if policy == "set" else [best]
+        every = 1 if isinstance(rewiring, ks.ContinuousSET) else "epoch"
+        callbacks = [best] if policy == "static" else [ks.Rewire(rewiring, every=every), best]
         train, validation = (
             (preprocessing.features(x), preprocessing.target(y))
             for x, y in ((data.x_train, data.y_train), (data.x_val, data.y_val))
@@ -174,4 +175,4 @@ def _settings(
         settings |= {f"units_{place}": junction.units, f"density_{place}": junction.density}
     settings |= {"density_output": last.density, "policy": policy, "learning_rate": learning_rate}
     settings |= {"batch_size": batch_size, "best_epoch": epoch}
-    return settings | ({"zeta": zeta} if policy == "set" else {})
+    return settings | ({} if policy in WITHOUT_ZETA else {"zeta": zeta})

@@ -258,3 +258,10 @@ class TestOthers:
         served = tf.saved_model.load(str(tmp_path / "s")).signatures["serving_default"]
         [answer] = served(tf.constant(x)).values()
         np.testing.assert_allclose(answer, model.predict(x, verbose=0), atol=1e-5)
+
+
+def test_the_policies_are_those_of_the_library():
+    from keras_sparse.rewiring.named import NAMES
+    from keras_sparse_cli.train import POLICIES
+
+    assert tuple(POLICIES) == NAMES
