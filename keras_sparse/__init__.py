@@ -11,8 +11,9 @@ from .rewiring.policy import Change, KernelView, Policy
 from .rewiring.realign import realign
 from .rewiring.rewire import Rewire
 from .rewiring.set import SET
+from .topology.budgets import allocate
 from .topology.connectivity import Connectivity
-from .topology.densities import ERK, ErdosRenyi, allocate
+from .topology.densities import ERK, ErdosRenyi
 from .topology.patterns import Random
 
 # `load_model` finds registered classes only. Topology is NumPy code, so its rules are registered here.
