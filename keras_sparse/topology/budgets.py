@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from math import prod
+from numbers import Integral
 
 from .layout import Layout
 
@@ -24,8 +25,9 @@ def allocate(
     the fractions left by rounding go to the junctions with the largest remainders.
 
     Bytes are what the kernels of `ks.SparseDense` store on TensorFlow: float32 weights, index and bookkeeping, as
-    `ks.inspect` shows them, without biases and optimizer state. The sum is at most `bytes`, and no junction could have
-    one connection more. A budget larger than the whole network makes all junctions dense.
+    `layer.kernel.bytes` tells, without biases and optimizer state. The sum is at most `bytes`, and no junction could
+    have one connection more: what a step of the row pointers leaves over goes to the first junctions. A budget larger
+    than the whole network makes all junctions dense.
 
     Args:
         shapes: dimensions of every kernel: (n_in, n_out) or (kh, kw, c_in, c_out).
@@ -60,11 +62,10 @@ def allocate(
         return _round_to_total(_solve(raw, sizes, total, dense), sizes, total, dense)
 
     if connections is not None:
-        if not isinstance(connections, int) or not fewest <= connections <= sum(sizes):
+        if not isinstance(connections, Integral) or not fewest <= connections <= sum(sizes):
             raise ValueError(
-                f"`connections` must be an integer between {fewest} (one per junction"
-                f"{', all of those that are to be dense' if dense else ''}) and {sum(sizes)} (all positions); "
-                f"got {connections}."
+                f"`connections` must be an integer between {fewest} (one per junction{', all of a dense one' if dense else ''})"
+                f" and {sum(sizes)} (all positions); got {connections}."
             )
         counts = counts_of(connections)
     else:
@@ -82,10 +83,10 @@ def _fill(
 ) -> list[int]:
     """Return the counts of the largest total that `budget` bytes hold, then fill what is left, junction by junction."""
     least = _total_bytes(shapes, counts_of(fewest))
-    if not isinstance(budget, int) or budget < least:
+    if not isinstance(budget, Integral) or budget < least:
         raise ValueError(
-            f"`bytes` must be an integer of at least {least}, for {fewest} connections (one per junction, all of those "
-            f"that are to be dense); got {budget}."
+            f"`bytes` must be an integer of at least {least}, which {fewest} connections take: one per junction, and all "
+            f"of a dense one; got {budget}."
         )
     total = _largest(fewest, sum(map(prod, shapes)), lambda total: _total_bytes(shapes, counts_of(total)) <= budget)
     counts = counts_of(total)

@@ -98,8 +98,10 @@ class NM(ByConfig):
             (inputs [n], outputs [n]) of the newcomers, sorted by group.
 
         Raises:
-            ValueError: when a group of `kept` holds more than n connections.
+            ValueError: when `kept` has another shape, or a group of it holds more than n connections.
         """
+        if kept.shape != tuple(shape):
+            raise ValueError(f"`kept` must have the junction's shape {tuple(shape)}; got {kept.shape}.")
         groups = self.count(check_shape(shape)) // self.n
         taken = np.sort(self._numbers(kept.inputs, kept.outputs, shape))
         wanted = self.n - np.bincount(taken // self.m, minlength=groups)

@@ -57,7 +57,7 @@ def test_exempt_junctions_are_dense_and_count(dims, rule, first, last, data):
     assert sum(counts) == budget
     assert all(counts[i] == sizes[i] for i in exempt)
     if least > len(dims):
-        with pytest.raises(ValueError, match=f"between {least} .*to be dense"):
+        with pytest.raises(ValueError, match=f"between {least} .*all of a dense one"):
             ks.allocate(dims, connections=least - 1, **options)
 
 

@@ -87,6 +87,29 @@ def test_number_of_patterns_where_outputs_straddle_sweeps(z, n, degree, dithered
 
 
 @pytest.mark.parametrize("kind", [1, 2])
+def test_sweeps_that_leave_hardly_a_choice(kind):
+    # D = 2, fi = 5: an output reads two memories at both addresses and the third at one. After `tail` edges of the last
+    # sweep, some memories are used up for the first lanes of the next one.
+    z, depth, fan_in = 3, 2, 5
+    pattern = ks.ClashFree(z, kind, dither=True)
+    for seed in range(50):
+        assert set(pattern.sample((6, 6), 30, seed=seed).in_degrees) == {fan_in}
+    plan = pattern._plan((6, 6), 30)
+    assert any(plan.tight(*plan.straddling(sweep)) for sweep in range(plan.sweeps))
+    orders = list(itertools.product(itertools.permutations(range(depth)), repeat=z))
+    last = [(c, (2, 0, 1)[lane]) for c in range(depth) for lane in range(z)]  # (address, memory), in order
+    for sweep in range(1, plan.sweeps):
+        tail, head = plan.straddling(sweep)
+        next_sweeps = set()
+        for order, lanes in itertools.product(orders, itertools.permutations(range(z))):
+            edges = [(c, order[m][c], m) for c in range(depth) for m in lanes]
+            if not {edge[1:] for edge in edges[:head]} & set(last[len(last) - tail :]):
+                outputs = [[e for place, e in enumerate(edges) if (tail + place) // fan_in == o] for o in range(3)]
+                next_sweeps.add(tuple(map(frozenset, outputs)))
+        assert pattern._sweep_patterns(plan, tail, head) == len(next_sweeps)
+
+
+@pytest.mark.parametrize("kind", [1, 2])
 def test_all_patterns_are_drawn(kind):
     # One memory; output 1 straddles both sweeps. Each input misses one of the outputs, in six ways.
     pattern = ks.ClashFree(1, kind)

@@ -75,6 +75,8 @@ def test_a_group_that_is_too_full_is_refused():
     kept = ks.Connectivity([4, 5, 6], [1, 1, 1], shape=(8, 2))
     with pytest.raises(ValueError, match="cannot be completed: group 3 holds 3 connections"):
         ks.NM(2, 4).regrow(np.random.default_rng(0), (8, 2), kept)
+    with pytest.raises(ValueError, match="must have the junction's shape"):
+        ks.NM(2, 4).regrow(np.random.default_rng(0), (8, 4), kept)
 
 
 def test_the_layer_takes_its_density_from_the_pattern():
