@@ -64,8 +64,8 @@ def allocate(
     if connections is not None:
         if not isinstance(connections, Integral) or not fewest <= connections <= sum(sizes):
             raise ValueError(
-                f"`connections` must be an integer between {fewest} (one per junction{', all of a dense one' if dense else ''})"
-                f" and {sum(sizes)} (all positions); got {connections}."
+                f"`connections` must be an integer between {fewest} (one per junction"
+                f"{', all of a dense one' if dense else ''}) and {sum(sizes)} (all positions); got {connections}."
             )
         counts = counts_of(connections)
     else:
@@ -85,8 +85,8 @@ def _fill(
     least = _total_bytes(shapes, counts_of(fewest))
     if not isinstance(budget, Integral) or budget < least:
         raise ValueError(
-            f"`bytes` must be an integer of at least {least}, which {fewest} connections take: one per junction, and all "
-            f"of a dense one; got {budget}."
+            f"`bytes` must be an integer of at least {least}, which {fewest} connections take: one per junction, and "
+            f"all of a dense one; got {budget}."
         )
     total = _largest(fewest, sum(map(prod, shapes)), lambda total: _total_bytes(shapes, counts_of(total)) <= budget)
     counts = counts_of(total)
