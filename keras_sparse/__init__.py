@@ -20,22 +20,31 @@ from .rewiring.set import SET, ContinuousSET
 from .rewiring.soft_deep_r import SoftDeepR
 from .rewiring.srigl import SRigL
 from .rewiring.static import Static
+from .topology.block import Block
+from .topology.budgets import allocate
+from .topology.clash_free import ClashFree
 from .topology.connectivity import Connectivity
-from .topology.densities import ERK, ErdosRenyi, allocate
+from .topology.densities import ERK, ErdosRenyi
+from .topology.given import FromMask, FromSciPy
+from .topology.nm import NM
 from .topology.patterns import Random
+from .topology.structured import Structured
 
 # `load_model` finds registered classes only. Topology is NumPy code, so its rules are registered here.
-for _rule in (ErdosRenyi, ERK, Random):
+for _rule in (ErdosRenyi, ERK, Random, Structured, ClashFree, FromMask, FromSciPy, Block, NM):
     _keras.saving.register_keras_serializable("keras_sparse")(_rule)
 
 __version__ = "0.1.0"
 __all__ = [
     "ERK",
     "GMP",
+    "NM",
     "SET",
     "SNFS",
     "Backup",
+    "Block",
     "Change",
+    "ClashFree",
     "Connectivity",
     "Constant",
     "ContinuousSET",
@@ -43,6 +52,8 @@ __all__ = [
     "Cubic",
     "DeepR",
     "ErdosRenyi",
+    "FromMask",
+    "FromSciPy",
     "GraNet",
     "ImportancePruning",
     "InversePower",
@@ -58,6 +69,7 @@ __all__ = [
     "SoftDeepR",
     "SparseDense",
     "Static",
+    "Structured",
     "allocate",
     "analysis",
     "inspect",

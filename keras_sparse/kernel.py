@@ -33,8 +33,8 @@ class SparseKernel:
     Args:
         layer: the Keras layer that owns the variables.
         shape: (n_in, n_out).
-        connections: initial number of connections K.
-        pattern: draws them.
+        connections: initial number of connections K; a pattern that rounds may draw another one.
+        pattern: draws them; kept as the attribute `pattern`, for rewiring that must respect it.
         seed: of the pattern and the initial values.
         capacity: number of connections there is room for; default K.
         initializer: Keras initializer, see `initializers.draw`.
@@ -67,6 +67,9 @@ class SparseKernel:
         self._shape = check_shape(shape)
         self._initializer = initializer
         self.compute = dispatch.check_requested(compute)
+        self.pattern = pattern
+        connectivity = pattern.sample(self._shape, connections, seed=seed)
+        connections = len(connectivity)
         capacity = connections if capacity is None else capacity
         if not connections <= capacity <= self._shape[0] * self._shape[1]:
             raise ValueError(
@@ -74,7 +77,6 @@ class SparseKernel:
                 f"{self._shape[0] * self._shape[1]} positions of the kernel; got {capacity}."
             )
         layout = Layout.of(self._shape, capacity)
-        connectivity = pattern.sample(self._shape, connections, seed=seed)
         order = layout.order(connectivity)
         if order is not None:
             connectivity = Connectivity._trusted(

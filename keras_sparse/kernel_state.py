@@ -9,10 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .compute import decoding
-from .topology.layout import VERSION, Layout
+from .topology.layout import STATE_SIZE, VERSION, Layout
 
 WORD = np.int32 if decoding.WORD_BITS == 32 else np.int64
-STATE_SIZE = 16  # entries in use: see KernelState.pack; the rest is zero, for later versions
 HALF_BITS = 31  # 62-bit numbers are kept as two entries, so that 32-bit backends hold them too
 
 
@@ -34,6 +33,7 @@ class KernelState:
 
     def pack(self, layout: Layout) -> NDArray[Any]:
         """Return the `state` array of a kernel with `layout`."""
+        # The entries that are not in use are zero, for later versions.
         entries = [VERSION, layout.block, layout.id_bits, *split(self.seed), self.updates, self.last_iteration]
         entries += [*split(self.fingerprint), *split(layout.capacity)]
         return np.array(entries + [0] * (STATE_SIZE - len(entries)), WORD)

@@ -13,9 +13,9 @@ from keras import ops
 from numpy.typing import NDArray
 
 from .compute import decoding, exporting, host, paths
-from .kernel_state import HALF_BITS, STATE_SIZE, WORD, Index, KernelState, join, split
+from .kernel_state import HALF_BITS, WORD, Index, KernelState, join, split
 from .topology.connectivity import Connectivity
-from .topology.layout import VERSION, Layout, fingerprint, pack, unpack
+from .topology.layout import STATE_SIZE, VERSION, Layout, fingerprint, pack, unpack
 
 Tensor = Any
 

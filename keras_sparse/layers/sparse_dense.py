@@ -11,8 +11,8 @@ import numpy as np
 from .. import constraints, initializers
 from ..compute.dispatch import check_requested
 from ..kernel import SparseKernel
-from ..topology.densities import DensityRule, check_density, connection_count
-from ..topology.patterns import Pattern, Random
+from ..topology.densities import DensityRule, check_density
+from ..topology.patterns import Pattern, Random, initial_count
 
 Tensor = Any
 
@@ -27,8 +27,10 @@ class SparseDense(keras.layers.Layer):
     Args:
         units: number of output units, a positive integer.
         density: fraction of the n_in · n_out positions that hold a connection, in (0, 1], or a rule:
-            `ks.ErdosRenyi(epsilon=20)`, `ks.ERK(epsilon)`. Default 0.1.
-        pattern: where connections start; default `ks.Random()`.
+            `ks.ErdosRenyi(epsilon=20)`, `ks.ERK(epsilon)`. Default: what the pattern says (`ks.FromMask`,
+            `ks.FromSciPy`, `ks.NM`), else 0.1.
+        pattern: where connections start: `ks.Random()`, the default, `ks.Structured()`, `ks.ClashFree()`,
+            `ks.Block((4, 4))`, `ks.NM(2, 4)`, `ks.FromMask(mask)` or `ks.FromSciPy(matrix)`.
         capacity: number of connections there is room for, at least K; default K.
         compute: "auto" (measured choice), "native" (own CPU kernels), "stock" (tf.sparse), "dense" (builds the matrix
             at each product, up to 64 MiB) or "generic" (`keras.ops`). `ks.inspect` shows the choice and why. "native"
@@ -57,8 +59,8 @@ class SparseDense(keras.layers.Layer):
         (batch, ..., units).
 
     Raises:
-        ValueError: for a density outside (0, 1], an initializer, regularizer or constraint that needs a matrix, a
-            capacity below K, and inputs of rank 1 or unknown last dimension.
+        ValueError: for a density outside (0, 1] or one that the pattern cannot have, an initializer, regularizer or
+            constraint that needs a matrix, a capacity below K, and inputs of rank 1 or unknown last dimension.
 
     Example:
         >>> import keras, keras_sparse as ks
@@ -71,7 +73,7 @@ class SparseDense(keras.layers.Layer):
         self,
         units: int,
         *,
-        density: float | DensityRule = 0.1,
+        density: float | DensityRule | None = None,
         pattern: Pattern | None = None,
         capacity: int | None = None,
         compute: str = "auto",
@@ -91,7 +93,7 @@ class SparseDense(keras.layers.Layer):
         if isinstance(units, bool) or not isinstance(units, int) or units < 1:
             raise ValueError(f"{self.name}: `units` must be a positive integer; got {units!r}.")
         self.units = units
-        self.density = check_density(density)
+        self.density = None if density is None else check_density(density)
         self.pattern = Random() if pattern is None else pattern
         if isinstance(self.pattern, type) or not isinstance(self.pattern, Pattern):
             raise ValueError(f"{self.name}: `pattern` must be a pattern such as ks.Random(); got {pattern!r}.")
@@ -127,13 +129,16 @@ class SparseDense(keras.layers.Layer):
             raise ValueError(
                 f"{self.name}: the last dimension of the inputs must be known to build the kernel; got {input_shape}."
             )
-        connections = connection_count(self.density, (n_in, self.units))
         capacity = self.capacity if self._built_capacity is None else self._built_capacity
+        pattern, connections = self.pattern, initial_count(self.pattern, (n_in, self.units), self.density)
+        if self.capacity is None and capacity is not None and connections > capacity:
+            # The layer comes from a file with fewer connections than it began with: the file brings them.
+            pattern, connections = Random(), capacity
         self.kernel = SparseKernel(
             self,
             (n_in, self.units),
-            connections=connections if capacity is None or self.capacity is not None else min(connections, capacity),
-            pattern=self.pattern,
+            connections=connections,
+            pattern=pattern,
             seed=self._kernel_seed,
             capacity=capacity,
             initializer=self.kernel_initializer,
@@ -141,6 +146,7 @@ class SparseDense(keras.layers.Layer):
             constraint=self.kernel_constraint,
             compute=self.compute,
         )
+        self.kernel.pattern = self.pattern
         self.bias = None
         if self.use_bias:
             self.bias = self.add_weight(
@@ -207,7 +213,7 @@ class SparseDense(keras.layers.Layer):
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments."""
         saved = keras.saving.serialize_keras_object
-        density = self.density if isinstance(self.density, float) else saved(self.density)
+        density = saved(self.density) if isinstance(self.density, DensityRule) else self.density
         return {
             **super().get_config(),
             "units": self.units,

@@ -20,6 +20,7 @@ from .connectivity import Connectivity, Int64
 from .hashing import digest
 
 VERSION = 1
+STATE_SIZE = 16  # integers of a kernel's bookkeeping, see `kernel_state`
 _SMALLEST_BLOCK = 256
 _CONNECTIONS_PER_ROW = 16  # row pointers cost 8 bytes: at 16 connections a row, half a byte per connection
 _MOST_16_BIT_IDS = 1 << 16
@@ -75,6 +76,11 @@ class Layout:
     def index_bytes(self) -> int:
         """Bytes of index storage: packed ids and 64-bit row pointers."""
         return 8 * (self.id_words(64) + self.rows + 1)
+
+    @property
+    def stored_bytes(self) -> int:
+        """Bytes of all that a kernel stores: float32 values, index and bookkeeping."""
+        return 4 * self.capacity + self.index_bytes + 8 * STATE_SIZE
 
     def order(self, connectivity: Connectivity) -> Int64 | None:
         """Return the permutation that puts `connectivity` into storage order, or None if it already is."""
