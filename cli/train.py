@@ -40,7 +40,13 @@ POLICIES = ["set", "static", "continuous-set", "rigl", "srigl", "snfs", "deep-r"
     "--policy", type=click.Choice(POLICIES), default="set", show_default=True,
     help="How connections move; static: not at all.",
 )  # fmt: skip
-@click.option("--zeta", type=click.FloatRange(0, 1), default=0.3, show_default=True, help="Fraction of the connections that the policy replaces.")
+@click.option(
+    "--zeta",
+    type=click.FloatRange(0, 1),
+    default=0.3,
+    show_default=True,
+    help="Fraction of the connections that the policy replaces.",
+)
 @click.option("--epochs", type=click.IntRange(1), default=30, show_default=True)
 @click.option("--batch-size", type=click.IntRange(1), default=64, show_default=True)
 @click.option("--learning-rate", type=click.FloatRange(0, min_open=True), default=0.003, show_default=True)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..topology import places
+from ..topology.connectivity import Int64
 from ..topology.layout import Layout
 from ..topology.places import Places
 
@@ -26,6 +27,38 @@ class Block(NamedTuple):
 
     first: int
     values: Floats
+
+
+class Scores(Protocol):
+    """Something that ranks all positions of a kernel."""
+
+    def blocks(self) -> Iterator[Block]:
+        """Yield the scores of all places, block by block, in order."""
+        ...
+
+    def at(self, inputs: Int64, outputs: Int64) -> Floats:
+        """Return the scores of some positions."""
+        ...
+
+
+class Array(NamedTuple):
+    """Scores that are there as an array.
+
+    Attributes:
+        layout: the kernel's storage order.
+        values: by place, [n_in · n_out].
+    """
+
+    layout: Layout
+    values: Floats
+
+    def blocks(self) -> Iterator[Block]:
+        """Yield the array."""
+        yield Block(0, self.values)
+
+    def at(self, inputs: Int64, outputs: Int64) -> Floats:
+        """Return the scores of some positions."""
+        return self.values[places.of_units(self.layout, inputs, outputs)]
 
 
 class Gradient:
@@ -59,6 +92,19 @@ class Gradient:
                 yield Block(first, values)
                 first += len(values)
 
+    def at(self, inputs: Int64, outputs: Int64) -> Floats:
+        """Return the gradient at some positions."""
+        found = np.empty(len(inputs), np.float32)
+        step = max(1, _BLOCK // max(1, len(self._x)))
+        for begin in range(0, len(found), step):
+            part = slice(begin, begin + step)
+            np.einsum("bk,bk->k", self._x[:, inputs[part]], self._dy[:, outputs[part]], out=found[part])
+        return found
+
+    def coarse(self, size: tuple[int, int], layout: Layout) -> CoarseGradient:
+        """Return the gradient of whole blocks of `size` (inputs, outputs); `layout` is that of the kernel of blocks."""
+        return CoarseGradient(self._x, self._dy, size, layout)
+
     def largest(self, count: int, taken: Places) -> tuple[Places, Floats]:
         """Return the `count` places outside `taken` with the largest |gradient|, ascending, and these.
 
@@ -76,6 +122,44 @@ class Gradient:
         step = max(1, _BLOCK // n_in)
         for begin in range(0, n_out, step):
             yield begin, self._x.T @ self._dy[:, begin : begin + step]
+
+
+class CoarseGradient:
+    """Σ |gradient| over blocks of positions, for kernels whose connections come in blocks.
+
+    Args:
+        x: [batch, n_in].
+        dy: [batch, n_out].
+        size: (inputs, outputs) of a block.
+        layout: storage order of the kernel of blocks.
+    """
+
+    def __init__(self, x: Floats, dy: Floats, size: tuple[int, int], layout: Layout) -> None:
+        self._x, self._dy, self._size, self._layout = x, dy, size, layout
+
+    def blocks(self) -> Iterator[Block]:
+        """Yield the sums of all places, block by block, in order."""
+        (n_in, n_out), (high, wide) = self._layout.shape, self._size
+        first = 0
+        for begin in range(0, n_out, self._layout.block):
+            columns = min(self._layout.block, n_out - begin)
+            dy = self._dy[:, begin * wide : (begin + columns) * wide]
+            rows = max(1, _BLOCK // (columns * high * wide))
+            for row in range(0, n_in, rows):
+                x = self._x[:, row * high : (row + rows) * high]
+                sums = np.abs(x.T @ dy).reshape(-1, high, columns, wide).sum((1, 3)).ravel()
+                yield Block(first, sums)
+                first += len(sums)
+
+    def at(self, inputs: Int64, outputs: Int64) -> Floats:
+        """Return the sums of some blocks."""
+        high, wide = self._size
+        found = np.zeros(len(inputs), np.float32)
+        fine = Gradient(self._layout, [(self._x, self._dy)])
+        for i in range(high):
+            for o in range(wide):
+                found += np.abs(fine.at(inputs * high + i, outputs * wide + o))
+        return found
 
 
 def largest(blocks: Iterator[Block], count: int, taken: Places, dtype: Any) -> tuple[Places, Floats]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
@@ -14,7 +14,7 @@ from ..compute import host
 from ..topology import counter_rng, places
 from ..topology.connectivity import Connectivity, Int64
 from ..topology.growing import Grown, grow, merge
-from .gradient import Block, Gradient, largest
+from .gradient import CoarseGradient, Gradient, Scores, largest
 
 if TYPE_CHECKING:
     from ..kernel import SparseKernel
@@ -77,7 +77,7 @@ class KernelView:
         slots: Callable[[], Mapping[str, Floats]],
         key: tuple[int, ...],
         updates: int = 0,
-        gradient: Gradient | None = None,
+        gradient: Gradient | CoarseGradient | None = None,
         memory: dict[str, NDArray[Any]] | None = None,
     ) -> None:
         self.name = name
@@ -129,21 +129,19 @@ class KernelView:
         """
         if self.gradient is None:
             return (*self._draw(n, keep, None), None)
-        return self.scored(n, self.gradient.blocks(), keep=keep)
+        return self.scored(n, self.gradient, keep=keep)
 
-    def scored(
-        self, n: int, blocks: Iterator[Block], *, keep: NDArray[np.bool_] | None = None
-    ) -> tuple[Int64, Int64, Floats]:
-        """Return what `candidates` does, by the magnitude of any score of all positions, in blocks of places."""
-        scores: list[Floats] = []
+    def scored(self, n: int, scores: Scores, *, keep: NDArray[np.bool_] | None = None) -> tuple[Int64, Int64, Floats]:
+        """Return what `candidates` does, by the magnitude of any scores of all positions."""
+        magnitudes: list[Floats] = []
 
         def choose(taken: places.Places) -> Grown:
-            found, magnitudes = largest(blocks, n, taken, taken.dtype)
-            scores.append(magnitudes)
+            found, best = largest(scores.blocks(), n, taken, taken.dtype)
+            magnitudes.append(best)
             return merge(taken, found)
 
         inputs, outputs = self._draw(n, keep, choose)
-        return inputs, outputs, scores[0]
+        return inputs, outputs, magnitudes[0]
 
     def random(self, n: int, *, keep: NDArray[np.bool_] | None = None) -> tuple[Int64, Int64]:
         """Return `n` distinct empty positions, uniformly drawn, whatever the policy needs; see `candidates`."""
@@ -192,6 +190,10 @@ class KernelView:
             self.memory[name] = np.array([number], np.int64)
         return int(self.memory[name][0])
 
+    def resolve(self, change: Change) -> tuple[KernelView, Change]:
+        """Return the kernel's own view and what `change`, an answer to this one, means there."""
+        return self, change
+
     def take_grown(self, change: Change) -> Grown | None:
         """Return how the connections grow by `change` if it answers with the last candidates as they were drawn.
 
@@ -225,6 +227,7 @@ class Policy:
             of more than 50 million positions, unless `allow_dense` is set.
         allow_dense: see `memory`.
         watches: whether `observe` is to be called after every step, with that step's dense gradient.
+        gradient_by_output: whether it asks for `Gradient.outputs`, which a kernel of blocks does not have.
         keeps_count: whether an update leaves the number of connections of every kernel as it is.
         keeps_total: whether it leaves the number of connections of all kernels together as it is.
         changes_kept_values: whether `Change.kept_values` is used.
@@ -235,6 +238,7 @@ class Policy:
     memory: Literal["sparse", "dense"] = "sparse"
     allow_dense: bool = False
     watches: bool = False
+    gradient_by_output: bool = False
     keeps_count: bool = True
     keeps_total: bool = False
     changes_kept_values: bool = False

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .drop import DROP_RULES
-from .gradient import Block
+from .gradient import Array
 from .policy import Change, Floats, KernelView, Policy
 from .schedules import fraction_schedule
 from .sharing import divide
@@ -113,7 +113,7 @@ class PruneRegrow(Policy):
         elif self.grow == "gradient":
             inputs, outputs, _ = kernel.candidates(count, keep=keep)
         else:
-            inputs, outputs, _ = kernel.scored(count, iter([Block(0, _momentum(kernel))]), keep=keep)
+            inputs, outputs, _ = kernel.scored(count, Array(kernel.layout, _momentum(kernel)), keep=keep)
         change = Change(keep, inputs, outputs, self._fresh(count))
         return change if self.grow == "random" else returning(kernel, change)
 

@@ -17,10 +17,11 @@ from ..compute import host
 from ..junctions import Junction, layers, select
 from ..kernel_state import Index, KernelState
 from ..topology import counter_rng
-from . import optimizer_state
+from . import optimizer_state, patterned
 from .apply import Plan
 from .explored import Explored
 from .gradient import Gradient
+from .patterned import view_of
 from .policy import Change, KernelView, Policy
 from .probe import Probe, Recorded
 from .realign import realign_junctions
@@ -122,6 +123,8 @@ class Rewire(keras.callbacks.Callback):
         """
         self._junctions = select(model, self.layers)
         self._optimizer = getattr(model, "optimizer", None) if optimizer is None else optimizer
+        for junction in self._junctions:
+            patterned.check(junction.kernel, junction.name, self.policy)
         if self.policy.memory == "dense" and not self.policy.allow_dense:
             self._refuse_large()
         if self._attached is not model:
@@ -217,7 +220,7 @@ class Rewire(keras.callbacks.Callback):
         gradients: dict[int, Gradient],
     ) -> list[KernelView]:
         return [
-            KernelView(
+            view_of(
                 j.kernel,
                 j.name,
                 index=index,
@@ -265,7 +268,7 @@ class Rewire(keras.callbacks.Callback):
                 f"{who}: expected {len(views)} changes, one per kernel (None for no change); got {len(changes)}."
             )
         plans = [
-            None if change is None else Plan(j.kernel, view, change, f"{who} on {j.name}")
+            None if change is None else Plan(j.kernel, *view.resolve(change), f"{who} on {j.name}")
             for j, view, change in zip(junctions, views, changes, strict=True)
         ]
         del views, changes, indices, gradients

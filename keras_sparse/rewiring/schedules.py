@@ -123,5 +123,7 @@ def fraction_schedule(value: Any, name: str) -> Any:
         raise ValueError(f"`{name}` must be a fraction in [0, 1] or a schedule such as ks.Cosine(0.3); got {value!r}.")
     ends: list[Any] = [value(0.0), value(1.0)]
     if not all(0 <= end <= 1 for end in ends):
-        raise ValueError(f"`{name}` is a fraction of the connections, in [0, 1]; got {ends[0]} at first, {ends[1]} last.")
+        raise ValueError(
+            f"`{name}` is a fraction of the connections, in [0, 1]; got {ends[0]} at first, {ends[1]} last."
+        )
     return value

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from ..topology.connectivity import Int64
 from .drop import strongest_but, whole
+from .gradient import Gradient
 from .policy import Change, Floats, KernelView, Policy
 from .prune_regrow import returning
 from .schedules import Cosine
@@ -40,7 +41,7 @@ class SRigL(Policy):
         >>> callback = ks.Rewire(ks.SRigL(), every=100, layers=["hidden"])
     """
 
-    needs_gradient = True
+    needs_gradient = gradient_by_output = True
     keeps_count = False
 
     def __init__(self, alpha: float = 0.3, stop: float = 0.75, gamma: float = 0.3) -> None:
@@ -107,7 +108,7 @@ def _grow(kernel: KernelView, keep: NDArray[np.bool_], wanted: Int64) -> tuple[I
     order = np.argsort(outputs, kind="stable")
     inputs, outputs = inputs[order], outputs[order]
     found: list[tuple[Int64, Int64]] = [(np.empty(0, np.int64), np.empty(0, np.int64))]
-    assert kernel.gradient is not None
+    assert isinstance(kernel.gradient, Gradient)
     for begin, gradient in kernel.gradient.outputs():
         width = gradient.shape[1]
         hungry = np.flatnonzero(wanted[begin : begin + width])

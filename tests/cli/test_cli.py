@@ -261,7 +261,8 @@ class TestOthers:
 
 
 def test_the_policies_are_those_of_the_library():
-    from keras_sparse.rewiring.named import NAMES
     from keras_sparse_cli.train import POLICIES
+
+    from keras_sparse.rewiring.named import NAMES
 
     assert tuple(POLICIES) == NAMES
