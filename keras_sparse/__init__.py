@@ -6,7 +6,10 @@ from . import testing
 from .backup import Backup
 from .compute.exporting import stock_ops
 from .inspection import inspect
+from .layers.all_relu import AllReLU
 from .layers.sparse_dense import SparseDense
+from .layers.srelu import SReLU
+from .resizing import resize
 from .rewiring.policy import Change, KernelView, Policy
 from .rewiring.realign import realign
 from .rewiring.rewire import Rewire
@@ -23,6 +26,7 @@ __version__ = "0.1.0"
 __all__ = [
     "ERK",
     "SET",
+    "AllReLU",
     "Backup",
     "Change",
     "Connectivity",
@@ -31,10 +35,12 @@ __all__ = [
     "Policy",
     "Random",
     "Rewire",
+    "SReLU",
     "SparseDense",
     "allocate",
     "inspect",
     "realign",
+    "resize",
     "stock_ops",
     "testing",
 ]

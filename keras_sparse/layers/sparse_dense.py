@@ -128,12 +128,16 @@ class SparseDense(keras.layers.Layer):
                 f"{self.name}: the last dimension of the inputs must be known to build the kernel; got {input_shape}."
             )
         connections = connection_count(self.density, (n_in, self.units))
-        capacity = self.capacity if self._built_capacity is None else self._built_capacity
+        capacity, pattern = self.capacity, self.pattern
+        if self._built_capacity is not None:
+            capacity = self._built_capacity
+            if capacity < connections:  # of a network that has shrunk; its connections come from the file
+                connections, pattern = capacity, Random()
         self.kernel = SparseKernel(
             self,
             (n_in, self.units),
-            connections=connections if capacity is None or self.capacity is not None else min(connections, capacity),
-            pattern=self.pattern,
+            connections=connections,
+            pattern=pattern,
             seed=self._kernel_seed,
             capacity=capacity,
             initializer=self.kernel_initializer,
@@ -195,7 +199,7 @@ class SparseDense(keras.layers.Layer):
         """Return the input shape and the kernel's storage layout."""
         config = cast(dict[str, Any], dict(super().get_build_config() or {}))
         if self.built:
-            config["layout"] = self.kernel.layout.to_dict()
+            config["layout"] = self.kernel.build_layout()
         return config
 
     def build_from_config(self, config: dict[str, Any]) -> None:
