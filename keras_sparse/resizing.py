@@ -126,8 +126,8 @@ def _twins(model: keras.Model, copy: keras.Model, found: list[Junction], wanted:
         if not same or new.kernel.capacity != count:
             raise ValueError(
                 f"{old.name}: its capacity cannot be changed, since the configuration of {model.name} does not "
-                "describe the layer: code of the model makes it. Use a Functional or Sequential model, or give the layer "
-                "its `capacity` in that code."
+                "describe the layer: code of the model makes it. Use a Functional or Sequential model, or give the "
+                "layer its `capacity` in that code."
             )
     return twins
 

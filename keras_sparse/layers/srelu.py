@@ -19,7 +19,7 @@ _INITIAL = {
 
 @keras.saving.register_keras_serializable("keras_sparse")
 class SReLU(keras.layers.Layer):
-    """S-shaped rectified linear unit (Jin et al. 2016, "Deep Learning with S-shaped Rectified Linear Units").
+    """S-shaped rectified linear unit (Jin et al. 2016, AAAI, "… S-shaped Rectified Linear Activation Units").
 
     h(x) = t_r + a_r (x − t_r) for x ≥ t_r, x in between, and t_l + a_l (x − t_l) for x ≤ t_l (equation 2), with four
     trainable parameters per unit. It starts as a leaky rectifier: t_l = 0, 0 ≤ a_l ≤ 1, a_r = 1 (section 3.3). The
@@ -92,8 +92,8 @@ class SReLU(keras.layers.Layer):
 
     def call(self, inputs: Tensor) -> Tensor:
         """Return h(inputs), elementwise."""
-        left = ops.convert_to_tensor(self.t_left)
-        right = left + ops.abs(self.t_right)
+        left: Tensor = ops.convert_to_tensor(self.t_left)
+        right: Tensor = left + ops.abs(self.t_right)
         below = left + self.a_left * (inputs - left)
         above = right + self.a_right * (inputs - right)
         return ops.where(inputs >= right, above, ops.where(inputs <= left, below, inputs))
