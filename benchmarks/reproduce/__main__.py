@@ -9,6 +9,7 @@ work on one experiment, say with different `--only`.
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 import sys
 from importlib import import_module
@@ -25,7 +26,9 @@ def parser() -> argparse.ArgumentParser:
     result.add_argument(
         "names", nargs="*", choices=[*NAMES, []], metavar="NAME", help=f"default all: {', '.join(NAMES)}"
     )
-    result.add_argument("--data-dir", type=Path, help="where TFDS data sets are prepared, or .npz files lie")
+    result.add_argument(
+        "--data-dir", type=Path, help="holds .npz files, and TFDS data sets in it or in its folder tfds"
+    )
     result.add_argument("--seeds", type=int, help="how many seeds, from 0 on; default the experiment's own number")
     result.add_argument("--epochs", type=int, help="epochs instead of the experiment's own")
     result.add_argument("--only", metavar="PATTERN", help="settings whose names match, e.g. 'SET*'")
@@ -47,6 +50,7 @@ def main() -> int:
     for name in ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"):
         os.environ[name] = str(arguments.threads)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)  # every run traces anew
     from . import report, runner
     from .records import Records
 

@@ -23,7 +23,7 @@ def table(experiment: Experiment, settings: Sequence[Setting], records: Records,
     for setting in settings:
         done = list(records.of(setting).values())
         if done:
-            cells = [_cell([r["results"].get(key) for r in done], title) for key, title in experiment.columns.items()]
+            cells = [cell([r["results"].get(key) for r in done], title) for key, title in experiment.columns.items()]
             seconds = statistics.fmean(r["seconds"] for r in done)
             rows.append([setting.name, *cells, setting.published, str(len(done)), f"{seconds:.0f}"])
     lines = [f"## {experiment.title}", "", f"    {command}", "", experiment.protocol.strip(), ""]
@@ -54,7 +54,8 @@ def _row(cells: Sequence[str]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def _cell(values: Sequence[Any], title: str) -> str:
+def cell(values: Sequence[Any], title: str) -> str:
+    """Return mean ± spread of `values` as text: as percent where the title ends so, whole numbers as such."""
     numbers = [float(value) for value in values if value is not None]
     if not numbers:
         return ""

@@ -15,6 +15,7 @@ from typing import Any, TextIO, cast
 
 from .experiment import Experiment, Run, Setting
 from .records import Records
+from .report import cell
 
 _REDRAW = 0.5  # seconds
 
@@ -81,8 +82,10 @@ def run(
         times[setting.name].append(seconds)
         date = datetime.now(UTC).isoformat(timespec="seconds")
         records.add(setting, seed, results, seconds=round(seconds, 1), date=date, **(facts or {}))
-        shown = (f"{title} {results[key]:.4g}" for key, title in experiment.columns.items() if key in results)
-        bar.end(f"{seconds:.0f} s: {', '.join(shown)}")
+        shown = (
+            f"{title} {cell([results[key]], title)}" for key, title in experiment.columns.items() if key in results
+        )
+        bar.end(f"{seconds:.0f} s: {'; '.join(shown)}")
     return failed
 
 

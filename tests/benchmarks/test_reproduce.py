@@ -120,7 +120,7 @@ def test_time_left_is_told(records):
     fake = Fake("a", "b", "c", "d")
     _, told = fake.go(records, seeds=2)
     lines = told.splitlines()
-    assert lines[0].startswith("[1/8] fake a, seed 0: 10 s: accuracy, % 0.9, connections 50")
+    assert lines[0].startswith("[1/8] fake a, seed 0: 10 s: accuracy, % 90.00; connections 50")
     assert "left" not in lines[0]
     # Run 3 of 8: five are left, of which those without a time of their own count as the mean.
     assert lines[2].endswith("50 s left")
@@ -167,7 +167,7 @@ def test_the_table(records):
     ],
 )
 def test_cells(values, title, cell):
-    assert report._cell(values, title) == cell
+    assert report.cell(values, title) == cell
 
 
 def test_written_between_markers(tmp_path):
