@@ -23,19 +23,13 @@ def parser() -> argparse.ArgumentParser:
     result = argparse.ArgumentParser(
         prog="python -m benchmarks.reproduce", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    result.add_argument(
-        "names", nargs="*", choices=[*NAMES, []], metavar="NAME", help=f"default all: {', '.join(NAMES)}"
-    )
-    result.add_argument(
-        "--data-dir", type=Path, help="holds .npz files, and TFDS data sets in it or in its folder tfds"
-    )
+    result.add_argument("names", nargs="*", metavar="NAME", help=f"default all: {', '.join(NAMES)}")
+    result.add_argument("--data-dir", type=Path, help="holds .npz files, and TFDS data sets, here or in tfds/")
     result.add_argument("--seeds", type=int, help="how many seeds, from 0 on; default the experiment's own number")
     result.add_argument("--epochs", type=int, help="epochs instead of the experiment's own")
     result.add_argument("--only", metavar="PATTERN", help="settings whose names match, e.g. 'SET*'")
     result.add_argument("--threads", type=int, default=1, help="threads of TensorFlow; default 1")
-    result.add_argument(
-        "--output", type=Path, default=ROOT / "build" / "reproduce", help="where finished runs are kept"
-    )
+    result.add_argument("--output", type=Path, default=ROOT / "build" / "reproduce", help="where finished runs go")
     result.add_argument("--table", action="store_true", help="train nothing, show what is finished")
     result.add_argument("--write", action="store_true", help="put the tables into benchmarks/RESULTS.md")
     return result

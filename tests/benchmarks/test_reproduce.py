@@ -188,6 +188,22 @@ def test_written_between_markers(tmp_path):
     assert path.read_text() == "<!-- begin reproduce one -->\n"
 
 
+def test_the_command_shows_what_is_finished(tmp_path, monkeypatch, capsys):
+    for name in ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"):
+        monkeypatch.setenv(name, "1")  # restored behind the test
+    setting = import_module("benchmarks.reproduce.lenet").EXPERIMENT.settings[3]
+    Records(tmp_path / "lenet.jsonl").add(setting, 0, {"accuracy": 0.9512, "connections": 2662}, seconds=30)
+    monkeypatch.setattr(sys, "argv", ["reproduce", "lenet", "--table", "--seeds", "1", "--output", str(tmp_path)])
+    assert __main__.main() == 0
+    told = capsys.readouterr().out
+    assert "    python -m benchmarks.reproduce lenet --seeds 1\n" in told
+    assert f"| {setting.name} | 95.12 | 2,662 |  | {setting.published} | 1 | 30 |" in told
+    monkeypatch.setattr(sys, "argv", ["reproduce", "lent"])
+    with pytest.raises(SystemExit, match="2"):
+        __main__.main()
+    assert "there is no experiment 'lent'" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("name", __main__.NAMES)
 def test_every_experiment_is_well_formed(name):
     experiment = import_module(f"benchmarks.reproduce.{name}").EXPERIMENT
