@@ -301,7 +301,7 @@ class SparseKernel:
 
         Its connections, values and bookkeeping; the optimizer's slots are the caller's.
         """
-        self.assign(other.connectivity, other.host_values())
+        self.assign(other.connectivity, other.host_values().copy())
         state = other.state()
         self._storage.note(seed=state.seed, updates=state.updates, last_iteration=state.last_iteration)
         # The mark depends on the storage order, which depends on the capacity.

@@ -135,7 +135,8 @@ def _twins(model: keras.Model, copy: keras.Model, found: list[Junction], wanted:
 def _copy_variables(old: list[Any], new: list[Any], skipped: set[int]) -> None:
     for source, target in zip(old, new, strict=True):
         if id(source) not in skipped:
-            target.assign(source)
+            # A copy: JAX would share the memory, and free it when one of the models trains.
+            target.assign(np.array(keras.ops.convert_to_numpy(source)))
 
 
 def _compile(model: keras.Model, copy: keras.Model, found: list[Junction], twins: list[Junction]) -> None:
