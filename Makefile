@@ -10,10 +10,12 @@ KERNELS = $(filter-out %/tensorflow_c_api.cpp %/tensorflow_ops.cpp,$(filter %.cp
 CASES ?= 400
 THREADS ?= 2
 PEER_TORCH ?= torch
+REPRODUCE = $(BIN)/python -m benchmarks.reproduce
+REPRODUCE_ARGS = $(if $(DATA_DIR),--data-dir $(DATA_DIR)) $(if $(SEEDS),--seeds $(SEEDS))
 QUICK = --output build/bench/quick --seconds 0.1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow sanitize lint types format bench bench-quick bench-kernels bench-peers bench-scale bench-picture clean
+.PHONY: reproduce help demo test test-slow sanitize lint types format bench bench-quick bench-kernels bench-peers bench-scale bench-picture clean
 
 help:  ## Show this list.
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */\1|/' | awk -F'|' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -83,6 +85,12 @@ bench-scale: $(VENV)/.installed  ## Train 50 million neurons with 500 million co
 
 bench-picture: $(VENV)/.installed  ## Draw docs/benchmark.png from what `make bench` wrote.
 	$(BIN)/python benchmarks/picture.py
+
+reproduce: $(VENV)/.installed  ## Reproduce published results: hours, finished runs are kept. DATA_DIR=DIR SEEDS=N
+	$(REPRODUCE) $(REPRODUCE_ARGS)
+
+reproduce-%: $(VENV)/.installed  # lenet deep_r set_mlp predefined small_data transfer scale_free
+	$(REPRODUCE) $* $(REPRODUCE_ARGS)
 
 build/peers/.installed:
 	$(PYTHON) -m venv build/peers

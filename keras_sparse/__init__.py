@@ -6,7 +6,10 @@ from . import analysis, testing
 from .backup import Backup
 from .compute.exporting import stock_ops
 from .inspection import inspect
+from .layers.all_relu import AllReLU
 from .layers.sparse_dense import SparseDense
+from .layers.srelu import SReLU
+from .resizing import resize
 from .rewiring.deep_r import DeepR
 from .rewiring.granet import GMP, GraNet
 from .rewiring.importance import ImportancePruning
@@ -41,6 +44,7 @@ __all__ = [
     "NM",
     "SET",
     "SNFS",
+    "AllReLU",
     "Backup",
     "Block",
     "Change",
@@ -64,6 +68,7 @@ __all__ = [
     "Random",
     "Rewire",
     "RigL",
+    "SReLU",
     "SRigL",
     "Schedule",
     "SoftDeepR",
@@ -74,6 +79,7 @@ __all__ = [
     "analysis",
     "inspect",
     "realign",
+    "resize",
     "stock_ops",
     "testing",
 ]

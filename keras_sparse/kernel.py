@@ -90,6 +90,7 @@ class SparseKernel:
         )
         # Not read back from the variables: inside a tf.function they have no value yet.
         self.slots_fingerprint = self._storage.first_fingerprint
+        self.next_capacity: int | None = None
         self.constraint: constraints.ConnectionConstraint | None = None
         if constraint is not None:
             self.constraint = constraints.ConnectionConstraint(constraint, self)
@@ -135,6 +136,11 @@ class SparseKernel:
     def layout(self) -> Layout:
         """The storage order."""
         return self._storage.layout
+
+    def build_layout(self) -> dict[str, Any]:
+        """Return the layout for the layer's build configuration; `ks.resize` announces another capacity there."""
+        layout = self.layout if self.next_capacity is None else Layout.of(self._shape, self.next_capacity)
+        return layout.to_dict()
 
     @property
     def path(self) -> str:
@@ -291,6 +297,17 @@ class SparseKernel:
         """Write connections that are in storage order and whose optimizer slots have been carried along."""
         self._storage.write(connectivity, values)
         self.mark_slots_aligned()
+
+    def copy(self, other: SparseKernel) -> None:
+        """Become what `other` is, a kernel of the same shape and perhaps another capacity.
+
+        Its connections, values and bookkeeping; the optimizer's slots are the caller's.
+        """
+        self.assign(other.connectivity, other.host_values().copy())
+        state = other.state()
+        self._storage.note(seed=state.seed, updates=state.updates, last_iteration=state.last_iteration)
+        # The mark depends on the storage order, which depends on the capacity.
+        self.slots_fingerprint = self.fingerprint() if other.slots_aligned() else other.slots_fingerprint
 
     def index(self) -> Index:
         """Return the connections as they are stored, without decoding them."""

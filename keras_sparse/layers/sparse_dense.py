@@ -129,11 +129,12 @@ class SparseDense(keras.layers.Layer):
             raise ValueError(
                 f"{self.name}: the last dimension of the inputs must be known to build the kernel; got {input_shape}."
             )
-        capacity = self.capacity if self._built_capacity is None else self._built_capacity
-        pattern, connections = self.pattern, initial_count(self.pattern, (n_in, self.units), self.density)
-        if self.capacity is None and capacity is not None and connections > capacity:
-            # The layer comes from a file with fewer connections than it began with: the file brings them.
-            pattern, connections = Random(), capacity
+        capacity, pattern = self.capacity, self.pattern
+        connections = initial_count(pattern, (n_in, self.units), self.density)
+        if self._built_capacity is not None:
+            capacity = self._built_capacity
+            if capacity < connections:  # of a network that has shrunk; its connections come from the file
+                connections, pattern = capacity, Random()
         self.kernel = SparseKernel(
             self,
             (n_in, self.units),
@@ -201,7 +202,7 @@ class SparseDense(keras.layers.Layer):
         """Return the input shape and the kernel's storage layout."""
         config = cast(dict[str, Any], dict(super().get_build_config() or {}))
         if self.built:
-            config["layout"] = self.kernel.layout.to_dict()
+            config["layout"] = self.kernel.build_layout()
         return config
 
     def build_from_config(self, config: dict[str, Any]) -> None:

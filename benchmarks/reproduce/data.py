@@ -1,0 +1,95 @@
+"""The data of the experiments, as float32 arrays; nothing is downloaded that TFDS does not have."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class Data(NamedTuple):
+    """Inputs [n, features], float32, and class indices [n], int64."""
+
+    x_train: NDArray[Any]
+    y_train: NDArray[Any]
+    x_test: NDArray[Any]
+    y_test: NDArray[Any]
+
+    @property
+    def classes(self) -> int:
+        """Number of classes."""
+        return int(max(self.y_train.max(), self.y_test.max())) + 1
+
+
+@lru_cache(maxsize=2)
+def images(name: str, data_dir: Path | None) -> Data:
+    """Return a TFDS data set of pictures, flattened, in [0, 1]; its whole training and test parts."""
+    from keras_sparse.search.data.load import load
+
+    where = _tfds(data_dir)
+    # The loader always holds a validation part out; here it belongs to the training part.
+    data = load(name, data_dir=None if where is None else str(where), validation_fraction=0.1)
+    x_train = np.concatenate([_array(data.x_train), _array(data.x_val)])
+    y_train = np.concatenate([data.y_train, data.y_val])
+    return Data(_flat(x_train) / 255, y_train, _flat(_array(data.x_test)) / 255, data.y_test)
+
+
+def archive(name: str, data_dir: Path | None) -> dict[str, NDArray[Any]]:
+    """Return the arrays of NAME.npz in `data_dir`.
+
+    Raises:
+        ValueError: when the file is not there.
+    """
+    path = None if data_dir is None else data_dir / f"{name}.npz"
+    if path is None or not path.is_file():
+        raise ValueError(f"{name}.npz is not in {data_dir}: name the folder that holds it with --data-dir.")
+    with np.load(path) as file:
+        return {key: file[key] for key in file.files}
+
+
+def counts(name: str, data_dir: Path | None) -> Data:
+    """Return an archive of word counts c with its own test part, as log(1 + c)."""
+    file = archive(name, data_dir)
+    x_train, x_test = (np.log1p(file[key].astype("float32")) for key in ("x_train", "x_test"))
+    return Data(x_train, file["y_train"].astype(np.int64), x_test, file["y_test"].astype(np.int64))
+
+
+def folds(name: str, data_dir: Path | None, *, number: int, seed: int) -> list[Data]:
+    """Return the folds of a stratified cross-validation; features are standardised on each training part."""
+    from sklearn.model_selection import StratifiedKFold
+
+    file = archive(name, data_dir)
+    x, (_, y) = file["x"].astype("float32"), np.unique(file["y"], return_inverse=True)
+    result = []
+    for train, test in StratifiedKFold(number, shuffle=True, random_state=seed).split(x, y):
+        mean, deviation = x[train].mean(0), x[train].std(0)
+        scaled = (x - mean) / np.where(deviation > 0, deviation, 1)
+        result.append(Data(scaled[train], y[train], scaled[test], y[test]))
+    return result
+
+
+def principal(data: Data, components: int) -> Data:
+    """Return `data` as its first principal components, scaled to variance 1 over all of them."""
+    mean = data.x_train.mean(0)
+    values, vectors = np.linalg.eigh(np.cov(data.x_train - mean, rowvar=False))
+    base = vectors[:, ::-1][:, :components] / np.sqrt(values[::-1][:components].mean())
+    x_train, x_test = (((x - mean) @ base).astype("float32") for x in (data.x_train, data.x_test))
+    return Data(x_train, data.y_train, x_test, data.y_test)
+
+
+def _tfds(data_dir: Path | None) -> Path | None:
+    """Return the folder of TFDS data sets: `data_dir`, or tfds in it."""
+    inside = None if data_dir is None else data_dir / "tfds"
+    return inside if inside is not None and inside.is_dir() else data_dir
+
+
+def _array(x: Any) -> NDArray[Any]:
+    assert isinstance(x, np.ndarray)
+    return x
+
+
+def _flat(x: NDArray[Any]) -> NDArray[Any]:
+    return x.reshape(len(x), -1).astype("float32")
