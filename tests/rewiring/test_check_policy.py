@@ -148,3 +148,39 @@ def test_a_policy_must_answer_for_every_kernel():
         ks.testing.check_policy(Silent())
     with pytest.raises(AssertionError, match="does not say what an update does"):
         ks.testing.check_policy(ks.Policy())
+
+
+def test_memory_for_every_position_is_noticed():
+    class Dense(ks.SET):
+        def update(self, kernels, **context):
+            for kernel in kernels:
+                np.zeros(kernel.layout.shape, bool)
+            return super().update(kernels, **context)
+
+    with pytest.raises(AssertionError, match="memory for every position"):
+        ks.testing.check_policy(Dense())
+    honest = Dense()
+    honest.memory = "dense"
+    ks.testing.check_policy(honest)
+
+
+def test_a_total_that_is_not_kept_is_noticed():
+    class Leaking(ks.PruneRegrow):
+        def update(self, kernels, **context):
+            *changes, last = super().update(kernels, **context)
+            return [*changes, ks.Change(last.keep, last.inputs[:0], last.outputs[:0])]
+
+    policy = Leaking(0.3, redistribute="magnitude")
+    with pytest.raises(AssertionError, match="The total is not kept"):
+        ks.testing.check_policy(policy)
+
+
+def test_a_returning_connection_must_not_get_old_slots_by_accident():
+    class Forgetful(ks.SET):
+        """Answers with the places of connections it has just removed, as kept ones."""
+
+        def update(self, kernels, **context):
+            return [ks.Change(np.ones(len(k.values), bool), *k.units(), None) for k in kernels]
+
+    with pytest.raises(AssertionError, match="a new connection lies where a kept one already is|exceed the capacity"):
+        ks.testing.check_policy(Forgetful())
