@@ -34,6 +34,7 @@ def mlp(
     use_bias: bool = True,
     initializer: str = "he_normal",
     regularizer: Any = None,
+    room: float = 1.0,
 ) -> keras.Sequential:
     """Return a multilayer perceptron that ends with a softmax.
 
@@ -48,6 +49,7 @@ def mlp(
         use_bias: whether layers have biases.
         initializer: of the weights; in sparse junctions it goes by the fans that are really there.
         regularizer: of the weights.
+        room: capacity of the sparse junctions over their connections, for policies that move them between junctions.
     """
     layers: list[Any] = [keras.Input((sizes[0],))]
     last = len(densities) - 1
@@ -64,7 +66,11 @@ def mlp(
             layers.append(keras.layers.Dense(units, **common))
         else:
             own = counter(seed, number)
-            layers.append(ks.SparseDense(units, density=density, pattern=pattern, seed=own, **common))
+            positions = sizes[number] * units
+            capacity = None if room == 1 else min(positions, round(room * density * positions))
+            layers.append(
+                ks.SparseDense(units, density=density, pattern=pattern, seed=own, capacity=capacity, **common)
+            )
         if number < last:
             layers += [keras.layers.BatchNormalization()] if normalize else []
             layers.append(activation())
