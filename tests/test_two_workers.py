@@ -41,7 +41,7 @@ def run(tmp_path_factory):
     options = ["--steps", "40", "--every", "10", "--timeout", "200", "--output", str(folder)]
     command = [sys.executable, str(SCRIPT), "--policy", *POLICIES, *options]
     environment = {name: value for name, value in os.environ.items() if name != "TF_CONFIG"}
-    done = subprocess.run(command, capture_output=True, text=True, env=environment)
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=300)
     assert done.returncode == 0, done.stdout + done.stderr
     return done, folder
 
