@@ -12,7 +12,7 @@ import numpy as np
 from keras import ops
 from numpy.typing import NDArray
 
-from .compute import decoding, exporting, host, paths
+from .compute import decoding, exporting, host, paths, workers
 from .kernel_state import HALF_BITS, WORD, Index, KernelState, join, split
 from .topology.connectivity import Connectivity
 from .topology.layout import STATE_SIZE, VERSION, Layout, fingerprint, pack, unpack
@@ -80,6 +80,8 @@ class KernelStorage:
         self._decoded: tuple[int, ref[Connectivity]] | None = None
         self._known: tuple[host.View, host.View, int] | None = None
         self._exported: dict[str, tuple[int, Any]] = {}
+        if workers.several() and host.view(self.rows).array.size:  # what the first worker drew is everyone's
+            self.first_fingerprint = self.index().fingerprint
 
     @property
     def bytes(self) -> int:

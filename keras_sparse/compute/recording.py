@@ -53,7 +53,8 @@ def to_host(x: Tensor, dy: Tensor, sink: Callable[[int, Any, Any], None]) -> Non
     context = tf.distribute.get_replica_context()
     number = 0
     if context is not None and context.num_replicas_in_sync > 1:
-        x, dy = context.all_gather(x, axis=0), context.all_gather(dy, axis=0)
+        # Several workers gather only tensors with a device, which arguments of a function do not have.
+        x, dy = (context.all_gather(tf.identity(part), axis=0) for part in (x, dy))
         number = context.replica_id_in_sync_group
     tf.numpy_function(lambda replica, left, right: sink(int(replica), left, right), [number, x, dy], [])
 

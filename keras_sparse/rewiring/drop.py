@@ -78,7 +78,8 @@ def whole(number: float) -> int:
     return math.floor(number + _ROUNDING)
 
 
-DROP_RULES: dict[str, Callable[[NDArray[Any], float], NDArray[np.bool_]]] = {
+DropRule = Callable[[NDArray[Any], float], NDArray[np.bool_]]
+DROP_RULES: dict[str, DropRule] = {
     "magnitude": strongest,
     "sign-split": survivors,
 }

@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from .drop import DROP_RULES
+from .drop import DROP_RULES, DropRule
 from .gradient import Array
 from .policy import Change, Floats, KernelView, Policy
 from .schedules import fraction_schedule
@@ -25,7 +25,8 @@ class PruneRegrow(Policy):
 
     Args:
         fraction: share of each kernel's connections that goes: a number in [0, 1] or a schedule. Default 0.3.
-        drop: "magnitude", the weights closest to zero, or "sign-split", the closest of each sign (SET).
+        drop: "magnitude", the weights closest to zero, or "sign-split", the closest of each sign (SET); or a function
+            of (values [K], fraction) that returns which stay, bool [K].
         grow: "random", "gradient" (where the dense gradient is largest, as RigL) or "momentum" (where the exponentially
             smoothed dense gradient is largest, as SNFS: memory for every position).
         values: of newcomers: "initial", draws of the kernel's initializer, or "zero".
@@ -47,7 +48,7 @@ class PruneRegrow(Policy):
         self,
         fraction: Any = 0.3,
         *,
-        drop: Literal["magnitude", "sign-split"] = "magnitude",
+        drop: Literal["magnitude", "sign-split"] | DropRule = "magnitude",
         grow: Grow = "random",
         values: Literal["initial", "zero"] = "initial",
         redistribute: Literal["magnitude", "momentum"] | None = None,
@@ -55,7 +56,8 @@ class PruneRegrow(Policy):
         allow_dense: bool = False,
     ) -> None:
         self.fraction = fraction_schedule(fraction, "fraction")
-        _check("drop", drop, [*DROP_RULES])
+        if not callable(drop):
+            _check("drop", drop, [*DROP_RULES])
         _check("grow", grow, ["random", "gradient", "momentum"])
         _check("values", values, ["initial", "zero"])
         _check("redistribute", redistribute, [None, "magnitude", "momentum"])
@@ -63,6 +65,7 @@ class PruneRegrow(Policy):
             raise ValueError('`redistribute="momentum"` needs `grow="momentum"`, which keeps the momentum.')
         if not 0 <= smoothing < 1:
             raise ValueError(f"`smoothing` must lie in [0, 1); got {smoothing!r}.")
+        self._staying = drop if callable(drop) else DROP_RULES[drop]
         self.drop, self.grow, self.values, self.redistribute = drop, grow, values, redistribute
         self.smoothing, self.allow_dense = float(smoothing), allow_dense
         self.needs_gradient = grow == "gradient"
@@ -79,7 +82,7 @@ class PruneRegrow(Policy):
         """Remove and regrow."""
         del context
         fraction = self.fraction(progress)
-        keeps = [DROP_RULES[self.drop](kernel.values, fraction) for kernel in kernels]
+        keeps = [self._staying(kernel.values, fraction) for kernel in kernels]
         counts = [int(np.count_nonzero(~keep)) for keep in keeps]
         if self.redistribute:
             room = [

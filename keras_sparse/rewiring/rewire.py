@@ -13,7 +13,7 @@ import keras
 import numpy as np
 
 from ..callback_list import running
-from ..compute import host
+from ..compute import host, workers
 from ..junctions import Junction, layers, select
 from ..kernel_state import Index, KernelState
 from ..topology import counter_rng
@@ -57,7 +57,7 @@ class Rewire(keras.callbacks.Callback):
 
     Raises:
         ValueError: for arguments out of range; when attached, for a model without sparse kernels or an `every` that
-            does not fit `steps_per_execution`.
+            does not fit `steps_per_execution`; in a `fit` of several workers.
 
     Example:
         >>> import keras_sparse as ks
@@ -110,6 +110,9 @@ class Rewire(keras.callbacks.Callback):
 
     def attach(self, model: Any, optimizer: Any = None) -> Rewire:
         """Rewire the kernels of `model` from now on; `fit` calls it, custom training loops do.
+
+        Under a strategy of several workers every worker attaches and updates at the same steps; all draw the same
+        numbers and gather the same gradient, so they come to the same topology. See examples/two_workers.py.
 
         Args:
             model: a built model.
@@ -365,6 +368,7 @@ class Rewire(keras.callbacks.Callback):
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         """Attach to the model that `fit` trains, if it is built already."""
         model = self.model
+        workers.check_fit(model, type(self).__name__)
         steps = getattr(model, "steps_per_execution", 1)
         every_step = self.policy.when == "after_step" or self.policy.needs_gradient or self.policy.watches
         every = 1 if every_step else self.every

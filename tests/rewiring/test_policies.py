@@ -353,6 +353,24 @@ def test_equal_units_are_all_important():
     assert len(kernel) == 2
 
 
+def test_a_drop_rule_of_ones_own():
+    shown = []
+
+    def most_negative(values, fraction):
+        shown.append(fraction)
+        return values > values.min()
+
+    positions, values = [(0, 0), (1, 1), (2, 0)], [0.1, -3.0, -0.2]
+    rewire, [kernel] = attached(ks.PruneRegrow(0.4, drop=most_negative), ((3, 2), positions, values, 3))
+    [entry] = rewire.update()
+    assert shown == [0.4]
+    assert entry["removed"] == entry["added"] == 1
+    found = matrix(kernel)
+    assert found[0, 0] == np.float32(0.1)
+    assert found[2, 0] == np.float32(-0.2)
+    assert np.float32(-3.0) not in kernel.host_values()
+
+
 @pytest.mark.parametrize(
     ("make", "name"),
     [
