@@ -182,5 +182,5 @@ def test_a_returning_connection_must_not_get_old_slots_by_accident():
         def update(self, kernels, **context):
             return [ks.Change(np.ones(len(k.values), bool), *k.units(), None) for k in kernels]
 
-    with pytest.raises(AssertionError, match="a new connection lies where a kept one already is|exceed the capacity"):
+    with pytest.raises(AssertionError, match=r"a new connection lies where a kept one already is|exceed the capacity"):
         ks.testing.check_policy(Forgetful())
