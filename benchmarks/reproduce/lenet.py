@@ -30,8 +30,9 @@ normalisation (foldable into the junctions) are not counted. The same for all me
 pictures, no augmentation, batch 128, Adam with 200 steps of warm-up and a cosine to 0 (rate 1e-2 and L2 2e-5 at 10
 and 5 %, 3e-2 and 1e-4 at 2 %, 3e-2 and 3e-4 at 1 %, found with SET on 10,000 of the training pictures), He
 initialisation by the real fan-in, batch normalisation before ReLU, rewiring every 150 steps in the first 75 % (DEEP
-R: after every step); with SNFS junctions may grow to three times their connections at the cost of others. Test accuracy after the last epoch; nothing was chosen on the test part. Published: the log of
-one repository (sparse momentum's authors), whose protocol differs.
+R: after every step); with SNFS junctions may grow to three times their connections at the cost of others. Test accuracy
+after the last epoch; nothing was chosen on the test part. Published: the log of one repository (sparse momentum's
+authors), whose protocol differs.
 """
 
 
