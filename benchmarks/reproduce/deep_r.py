@@ -15,9 +15,9 @@ from .experiment import Experiment, Results, Run, Setting
 SIZES = (784, 300, 100, 10)
 PROTOCOL = """
 The settings of the authors' code (Bellec et al. 2018): 784-300-100-10 without biases, SGD 0.5, batch 10, α = 1e-5, T
-= 2.5e-11 (noise 1e-5), softmax; 2352 + 900 + 300 = 3552 of 266,200 connections for 10 epochs, and 2662 (1.0 %,
-divided alike) for 30. The number of connections of every junction is checked after every one of the steps. Test
-accuracy after the last epoch. Published: the paper.
+= 2.5e-11 (noise 1e-5), initial weights N(0, 1 / n_in), softmax; 2352 + 900 + 300 = 3552 of 266,200 connections for 10
+epochs, and 2662 (1.0 %, divided alike) for 30. The number of connections of every junction is checked after every one
+of the steps. Test accuracy after the last epoch. Published: the paper.
 """
 
 
@@ -42,7 +42,9 @@ def network(counts: list[int], seed: int) -> keras.Sequential:
     """Return the authors' network with so many connections per junction."""
     sizes = [n_in * n_out for n_in, n_out in training.shapes(SIZES)]
     densities = [count / size for count, size in zip(counts, sizes, strict=True)]
-    return training.mlp(SIZES, densities, seed=seed, use_bias=False)
+    # Fans of the whole matrix, not of the few connections: VarianceScaling would go by those.
+    small = [keras.initializers.RandomNormal(stddev=n_in**-0.5) for n_in in SIZES[:-1]]
+    return training.mlp(SIZES, densities, seed=seed, use_bias=False, initializer=small)
 
 
 def run(this: Run) -> Results:
@@ -63,7 +65,7 @@ def run(this: Run) -> Results:
     return {**training.summary(model, mnist), "steps": check.checked}
 
 
-COMMON = {"rate": 0.5, "batch": 10, "l1": 1e-5, "temperature": 2.5e-11}
+COMMON = {"rate": 0.5, "initial": "1 / n_in", "batch": 10, "l1": 1e-5, "temperature": 2.5e-11}
 EXPERIMENT = Experiment(
     name="deep_r",
     title="DEEP R with exactly K connections",

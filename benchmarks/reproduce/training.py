@@ -32,7 +32,7 @@ def mlp(
     normalize: bool = False,
     dropout: float = 0.0,
     use_bias: bool = True,
-    initializer: str = "he_normal",
+    initializer: Any = "he_normal",
     regularizer: Any = None,
     room: float = 1.0,
 ) -> keras.Sequential:
@@ -47,7 +47,8 @@ def mlp(
         normalize: whether hidden layers have batch normalisation before the activation.
         dropout: after every hidden layer.
         use_bias: whether layers have biases.
-        initializer: of the weights; in sparse junctions it goes by the fans that are really there.
+        initializer: of the weights, or a list with one for every junction; in sparse junctions it goes by the fans that
+            are really there.
         regularizer: of the weights.
         room: capacity of the sparse junctions over their connections, for policies that move them between junctions.
     """
@@ -57,7 +58,7 @@ def mlp(
         common = {
             "activation": "softmax" if number == last else None,
             "use_bias": use_bias,
-            "kernel_initializer": initializer,
+            "kernel_initializer": initializer[number] if isinstance(initializer, list) else initializer,
             "kernel_regularizer": regularizer,
             "name": f"junction_{number + 1}",
         }
