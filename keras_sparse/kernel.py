@@ -231,7 +231,7 @@ class SparseKernel:
                 transpose=transpose,
                 bias=bias,
                 relu=relu,
-                on_backward=None if recorder is None else lambda x, dy: recorder(self, x, dy),
+                on_backward=None if recorder is None else recording.hook(recorder, self),
             )
         return y if len(x.shape) == 2 else ops.reshape(y, [*ops.shape(x)[:-1], size_out])
 

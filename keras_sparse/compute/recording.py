@@ -6,6 +6,7 @@ backward has them, and computes what it needs (a blockwise top-k, say).
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
 Tensor = Any
 Recorder = Callable[["SparseKernel", Tensor, Tensor], None]
-# The last one is in force. Not a context variable: replicas of a strategy run in threads of their own.
+# Those in force. Not a context variable: replicas of a strategy run in threads of their own.
 _recorders: list[Recorder] = []
 
 
@@ -60,5 +61,25 @@ def to_host(x: Tensor, dy: Tensor, sink: Callable[[int, Any, Any], None]) -> Non
 
 
 def current() -> Recorder | None:
-    """Return the recorder in force, if any."""
-    return _recorders[-1] if _recorders else None
+    """Return what calls all recorders in force, if there are any."""
+    if len(_recorders) < 2:
+        return _recorders[-1] if _recorders else None
+    together = list(_recorders)
+
+    def each(kernel: SparseKernel, x: Tensor, dy: Tensor) -> None:
+        for recorder in together:
+            recorder(kernel, x, dy)
+
+    return each
+
+
+def hook(recorder: Recorder, kernel: SparseKernel) -> Callable[[Tensor, Tensor], None]:
+    """Return what a backward calls. TensorFlow keeps it for the life of the process: it must not keep the kernel."""
+    reference = weakref.ref(kernel)
+
+    def called(x: Tensor, dy: Tensor) -> None:
+        kernel = reference()
+        if kernel is not None:
+            recorder(kernel, x, dy)
+
+    return called

@@ -147,6 +147,8 @@ def _values(values: Any, count: int, name: str) -> NDArray[Any] | None:
     if values is None:
         return None
     values = np.asarray(values)
+    if values.dtype.name == "bfloat16":  # not one of NumPy's own floats
+        values = values.astype(np.float32)
     if values.shape != (count,) or values.dtype.kind != "f":
         raise ValueError(f"{name} must be {count} floats, one per connection; got {values.dtype} {values.shape}.")
     if not np.all(np.isfinite(values)):

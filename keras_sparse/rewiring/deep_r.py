@@ -103,7 +103,8 @@ class DeepR(Policy):
                 f"DeepR(total={total}): the kernels have room for {sum(room) + sum(active)} connections together. "
                 "Build the layers with a larger `capacity`, or ask for fewer."
             )
-        drawn = rng.multinomial(missing, np.array(first) / sum(first))
+        shares = np.array(first) / sum(first) if sum(first) else np.full(len(first), 1 / len(first))
+        drawn = rng.multinomial(missing, shares)
         counts = [min(int(d), r) for d, r in zip(drawn, room, strict=True)]
         rest = divide(missing - sum(counts), first, [r - c for r, c in zip(room, counts, strict=True)])
         return [a + b for a, b in zip(counts, rest, strict=True)]

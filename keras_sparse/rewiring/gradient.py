@@ -69,15 +69,17 @@ class Gradient:
     Args:
         layout: the kernel's storage order.
         parts: pairs (x [batch, n_in], dy [batch, n_out]), one for each time the kernel was used.
+
+    Attributes:
+        finite: whether all of x and dy is.
     """
 
     def __init__(self, layout: Layout, parts: Sequence[tuple[NDArray[Any], NDArray[Any]]]) -> None:
         self._layout = layout
         self._x = np.concatenate([np.asarray(x, np.float32) for x, _ in parts])
         self._dy = np.concatenate([np.asarray(dy, np.float32) for _, dy in parts])
-        if not (np.all(np.isfinite(self._x)) and np.all(np.isfinite(self._dy))):
-            # A diverged step, or float16 that overflowed: such a gradient ranks nothing.
-            self._x, self._dy = np.nan_to_num(self._x, posinf=0, neginf=0), np.nan_to_num(self._dy, posinf=0, neginf=0)
+        # Not so after a diverged step, or with float16 that overflowed: such a gradient ranks nothing.
+        self.finite = bool(np.all(np.isfinite(self._x)) and np.all(np.isfinite(self._dy)))
 
     def blocks(self) -> Iterator[Block]:
         """Yield the whole gradient, block by block, in the order of places."""

@@ -45,6 +45,7 @@ class GMP(Policy):
         if scope not in ("global", "layer"):
             raise ValueError(f'`scope` must be "global" or "layer"; got {scope!r}.')
         self.density, self.scope = float(density), scope
+        self.compares_kernels = scope == "global"
         self.pace = Cubic(1.0, start=start, end=end)
 
     def update(self, kernels: Sequence[KernelView], *, progress: float, **context: Any) -> list[Change | None]:

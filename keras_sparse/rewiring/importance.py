@@ -46,9 +46,13 @@ class ImportancePruning(Policy):
         if first < 0 or period < 1:
             raise ValueError(f"`first` must be at least 0 and `period` at least 1; got {first!r} and {period!r}.")
         self.percentile, self.first, self.period = float(percentile), int(first), int(period)
-        self.watches = self.policy.watches
+        self.watches, self.gradient_by_output = self.policy.watches, self.policy.gradient_by_output
         self.needs_gradient, self.memory = self.policy.needs_gradient, self.policy.memory
         self.allow_dense, self.changes_kept_values = self.policy.allow_dense, self.policy.changes_kept_values
+
+    def acts(self, progress: float) -> bool:
+        """Return whether the other policy would do something; pruning needs no gradient, but comes with its updates."""
+        return not self.needs_gradient or self.policy.acts(progress)
 
     def begin(self, kernels: Sequence[KernelView], **context: Any) -> Sequence[Change | None]:
         """Begin as the other policy does."""

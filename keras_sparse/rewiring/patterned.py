@@ -24,17 +24,19 @@ def view_of(kernel: SparseKernel, name: str, **what: Any) -> KernelView:
     return kind(kernel, name, **what)
 
 
-def check(kernel: SparseKernel, name: str, policy: Policy) -> None:
-    """Raise ValueError when `policy` cannot keep the pattern of `kernel`."""
+def check(kernel: SparseKernel, name: str, policy: Policy, *, alone: bool = True) -> None:
+    """Raise ValueError when `policy` cannot keep the pattern of `kernel`; `alone`: it rewires no other kernel."""
     if not getattr(kernel.pattern, "kept_through_rewiring", False):
         return
     who = type(policy).__name__
-    if isinstance(kernel.pattern, NM) and not policy.keeps_count:
-        why = "its groups must stay complete, and the policy changes the number of connections"
+    if isinstance(kernel.pattern, NM) and not (policy.keeps_count and policy.keeps_groups):
+        why = "its groups must stay complete, and the policy does not replace each connection where it was"
     elif isinstance(kernel.pattern, Block) and (
         policy.changes_kept_values or policy.watches or policy.gradient_by_output
     ):
         why = "the policy works with single connections, and this kernel has whole blocks"
+    elif isinstance(kernel.pattern, Block) and policy.compares_kernels and not alone:
+        why = "the policy counts connections of several kernels together, and this one has whole blocks"
     else:
         return
     raise ValueError(

@@ -228,6 +228,8 @@ class Policy:
         allow_dense: see `memory`.
         watches: whether `observe` is to be called after every step, with that step's dense gradient.
         gradient_by_output: whether it asks for `Gradient.outputs`, which a kernel of blocks does not have.
+        compares_kernels: whether it counts the connections of several kernels together, so that they must be alike.
+        keeps_groups: whether it can keep N:M groups: newcomers replace what was removed, one for one, in every update.
         keeps_count: whether an update leaves the number of connections of every kernel as it is.
         keeps_total: whether it leaves the number of connections of all kernels together as it is.
         changes_kept_values: whether `Change.kept_values` is used.
@@ -239,6 +241,8 @@ class Policy:
     allow_dense: bool = False
     watches: bool = False
     gradient_by_output: bool = False
+    compares_kernels: bool = False
+    keeps_groups: bool = True
     keeps_count: bool = True
     keeps_total: bool = False
     changes_kept_values: bool = False

@@ -7,8 +7,9 @@ looks the function up at every step, so it can be exchanged for one call. A watc
 from __future__ import annotations
 
 import threading
+import weakref
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import keras
@@ -25,6 +26,7 @@ class Recorded:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
+        self._collects = False
         self._kernels: set[int] = set()
         self._parts: dict[tuple[int, int], list[tuple[Any, Any]]] = {}  # by kernel and replica
 
@@ -33,22 +35,38 @@ class Recorded:
         """Record what is traced or run inside; functions traced inside record whenever they run."""
         self._parts.clear()
         self._kernels = {id(junction.kernel) for junction in junctions}
-        with recording.recording(self._record):
-            yield
+        reference = weakref.ref(self)
 
-    def _record(self, kernel: Any, x: Tensor, dy: Tensor) -> None:
-        if id(kernel) not in self._kernels:  # of another model, in another thread
-            return
+        def record(kernel: Any, x: Tensor, dy: Tensor) -> None:
+            recorded = reference()
+            if recorded is not None and id(kernel) in recorded._kernels:  # others are of another model
+                recorded._record(id(kernel), x, dy)
+
+        self._collects = True
+        try:
+            with recording.recording(record):
+                yield
+        finally:
+            self._collects = False
+
+    def _record(self, kernel: int, x: Tensor, dy: Tensor) -> None:
+        reference = weakref.ref(self)  # TensorFlow keeps `sink` for the life of the process
 
         def sink(replica: int, left: Any, right: Any) -> None:
-            with self._lock:
-                self._parts.setdefault((id(kernel), replica), []).append((left, right))
+            recorded = reference()
+            if recorded is not None and recorded._collects:
+                with recorded._lock:
+                    recorded._parts.setdefault((kernel, replica), []).append((left, right))
 
         recording.to_host(x, dy, sink)
 
     def put(self, kernel: Any, x: Any, dy: Any) -> None:
         """Take X and dY of `kernel` as if a step had been recorded."""
         self._parts[id(kernel), 0] = [(x, dy)]
+
+    def clear(self) -> None:
+        """Forget what was recorded."""
+        self._parts.clear()
 
     def __bool__(self) -> bool:
         return bool(self._parts)
@@ -91,49 +109,52 @@ class Probe:
                 f"{keras.backend.backend()}. Use a policy that grows at random, such as ks.SET()."
             )
         self._model, self._recorded = model, recorded
-        own = model.train_function
-        self._own = getattr(own, "instead_of", own)  # an interrupted fit may have left ours behind
-        self._function: Any = None
+        self._own = model.train_function = _own_function(model)
+        self._functions: dict[tuple[int, ...], Any] = {}
 
-    def next_step(self, junctions: Sequence[Junction]) -> None:
-        """Let the next step take gradients only."""
+    def serves(self, model: Any) -> bool:
+        """Return whether this probe was made for `model` as it is compiled now."""
+        return model is self._model and _own_function(model) is self._own
 
-        def probe(iterator: Any) -> Any:
-            self.end()
-            with self._recorded.collecting(junctions), untouched(self._model.optimizer):
-                return self._recording()(iterator)
+    def next_step(self, junctions: Sequence[Junction], optimizer: Any) -> None:
+        """Let the next step take gradients only: `optimizer` applies nothing."""
+        self._exchange(junctions, lambda: untouched(optimizer))
 
-        self._exchange(probe)
-
-    def all_steps(self, junctions: Callable[[], Sequence[Junction]]) -> None:
-        """Record every step from now on; the steps do what they always do."""
-
-        def watch(iterator: Any) -> Any:
-            with self._recorded.collecting(junctions()):
-                return self._recording()(iterator)
-
-        self._exchange(watch)
+    def watch_next_step(self, junctions: Sequence[Junction]) -> None:
+        """Record the next step, which does what it always does."""
+        self._exchange(junctions, nullcontext)
 
     def end(self) -> None:
         """Give the model its own function back."""
         self._model.train_function = self._own
 
-    def _exchange(self, function: Any) -> None:
-        function.instead_of = self._own
-        self._model.train_function = function
+    def _exchange(self, junctions: Sequence[Junction], around: Callable[[], Any]) -> None:
+        # For one call only, so that an interrupted fit leaves nothing behind that lasts.
+        def step(iterator: Any) -> Any:
+            self.end()
+            with self._recorded.collecting(junctions), around():
+                return self._recording(junctions)(iterator)
 
-    def _recording(self) -> Any:
-        """Return the model's step once more, to be traced while it is recorded."""
-        function = self._function
-        if function is None:
+        step.instead_of = self._own  # type: ignore[attr-defined]
+        self._model.train_function = step
+
+    def _recording(self, junctions: Sequence[Junction]) -> Any:
+        """Return the model's step once more, traced while these kernels are recorded."""
+        key = tuple(id(junction.kernel) for junction in junctions)
+        if key not in self._functions:
             model, now = self._model, self._model.train_function
             compiled, model.jit_compile = model.jit_compile, False  # XLA cannot call back to the host
             try:
                 model.make_train_function(force=True)
-                self._function = function = model.train_function
+                self._functions[key] = model.train_function
             finally:
                 model.jit_compile, model.train_function = compiled, now
-        return function
+        return self._functions[key]
+
+
+def _own_function(model: Any) -> Any:
+    """Return the model's train function, even where a fit was interrupted while it was exchanged."""
+    return getattr(model.train_function, "instead_of", model.train_function)
 
 
 @contextmanager

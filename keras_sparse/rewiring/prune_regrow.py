@@ -73,6 +73,7 @@ class PruneRegrow(Policy):
         self.memory = "dense" if grow == "momentum" else "sparse"
         self.keeps_count = redistribute is None
         self.keeps_total = True
+        self.compares_kernels = redistribute is not None
 
     def acts(self, progress: float) -> bool:
         """Return whether any connection would go."""
@@ -81,7 +82,7 @@ class PruneRegrow(Policy):
     def update(self, kernels: Sequence[KernelView], *, progress: float, **context: Any) -> list[Change | None]:
         """Remove and regrow."""
         del context
-        fraction = self.fraction(progress)
+        fraction = min(1.0, max(0.0, self.fraction(progress)))
         keeps = [self._staying(kernel.values, fraction) for kernel in kernels]
         counts = [int(np.count_nonzero(~keep)) for keep in keeps]
         if self.redistribute:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -26,6 +27,7 @@ from .policy import Change, KernelView, Policy
 from .probe import Probe, Recorded
 from .realign import realign_junctions
 
+_log = logging.getLogger("keras_sparse")
 _POLICY_STREAM = 2**32  # beside the kernels' numbers
 _MOST_POSITIONS = 50_000_000  # of a kernel, for policies that need memory for each
 
@@ -106,6 +108,7 @@ class Rewire(keras.callbacks.Callback):
         self._memory: dict[int, dict[str, Any]] = {}  # what the policy keeps, by kernel
         self._recorded = Recorded()
         self._probe: Probe | None = None
+        self._given: tuple[Any, Any] = (None, None)  # a model and the optimizer it was attached with
         self._due: float | None = None  # progress of an update that waits for the gradient of a step
 
     def attach(self, model: Any, optimizer: Any = None) -> Rewire:
@@ -127,21 +130,30 @@ class Rewire(keras.callbacks.Callback):
         self._junctions = select(model, self.layers)
         self._optimizer = getattr(model, "optimizer", None) if optimizer is None else optimizer
         for junction in self._junctions:
-            patterned.check(junction.kernel, junction.name, self.policy)
+            patterned.check(junction.kernel, junction.name, self.policy, alone=len(self._junctions) == 1)
         if self.policy.memory == "dense" and not self.policy.allow_dense:
             self._refuse_large()
         if self._attached is not model:
             self._attached, self._explored, self._tracked, self._memory = model, {}, {}, {}
+        if optimizer is not None:
+            self._given = (model, optimizer)  # `fit` attaches again, and does not know it
         iteration = optimizer_state.iterations(self._optimizer)
         for junction in self._junctions:
             if junction.kernel.state().last_iteration > iteration:  # a new optimizer counts from 0
                 junction.kernel.note_update(iteration, counts=False)
         self._look(self._junctions)
-        active = self._active()
-        states = _states(active)
-        if type(self.policy).begin is not Policy.begin and all(state.updates == 0 for state in states):
-            self._run(lambda views, *, rng, **_: self.policy.begin(views, rng=rng), active, states, 0.0, iteration)
+        self._begin(iteration)
         return self
+
+    def _begin(self, step: int) -> None:
+        """Let the policy begin with the kernels that were never rewired."""
+        if type(self.policy).begin is Policy.begin:
+            return
+        new = [j for j in self._active() if "begun" not in self._memory.get(j.number, {})]
+        for junction in new:
+            self._memory.setdefault(junction.number, {})["begun"] = np.ones(1, np.int64)
+        fresh = [j for j in new if j.kernel.state().updates == 0]
+        self._run(lambda views, *, rng, **_: self.policy.begin(views, rng=rng), fresh, _states(fresh), 0.0, step)
 
     @contextmanager
     def recording(self) -> Iterator[None]:
@@ -153,7 +165,7 @@ class Rewire(keras.callbacks.Callback):
         junctions = self._active()
         with self._recorded.collecting(junctions):
             yield
-        if self.policy.watches:
+        if self.policy.watches and self._recorded:
             self.observe()
 
     def show_gradient(self, kernel: Any, x: Any, dy: Any) -> None:
@@ -178,7 +190,7 @@ class Rewire(keras.callbacks.Callback):
         if self.policy.needs_gradient and not self._recorded:
             raise ValueError(
                 f"{type(self.policy).__name__} grows by gradient: take one inside `with rewire.recording():` before "
-                "`update()`."
+                "`update()`, each time; a tf.function that was traced outside does not record."
             )
         junctions = self._active()
         step = optimizer_state.iterations(self._optimizer)
@@ -212,6 +224,8 @@ class Rewire(keras.callbacks.Callback):
         junctions = self._active()
         states = _states(junctions)
         gradients = self._gradients(junctions)
+        if not all(gradient.finite for gradient in gradients.values()):
+            return  # a loss that overflowed: the optimizer does nothing either
         self.policy.observe(self._views(junctions, self._look(junctions), states, 0, gradients))
 
     def _views(
@@ -256,6 +270,10 @@ class Rewire(keras.callbacks.Callback):
             return []
         indices = self._look(junctions)
         gradients = self._gradients(junctions) if self.policy.needs_gradient and counts else {}
+        self._recorded.clear()
+        if not all(gradient.finite for gradient in gradients.values()):
+            _log.warning("Step %d had a gradient that is not finite: nothing is rewired by it.", step)
+            return []
         views = self._views(junctions, indices, states, step, gradients)
         keys = [self._key(j, s, step) for j, s in zip(junctions, states, strict=True)]
         changes: Sequence[Change | None] = decide(
@@ -263,7 +281,7 @@ class Rewire(keras.callbacks.Callback):
             step=step,
             progress=progress,
             learning_rate=optimizer_state.learning_rate(self._optimizer),
-            rng=counter_rng.generator(keys[0][0], _POLICY_STREAM, *keys[0][2:]),
+            rng=counter_rng.generator(keys[0][0], _POLICY_STREAM, *keys[0][1:]),
         )
         who = type(self.policy).__name__
         if len(changes) != len(views):
@@ -383,11 +401,15 @@ class Rewire(keras.callbacks.Callback):
                 + "steps_per_execution=1."
             )
         self._due = None
-        if self.policy.needs_gradient or self.policy.watches:
+        looks = self.policy.needs_gradient or self.policy.watches
+        if looks and (self._probe is None or not self._probe.serves(model)):
             self._probe = Probe(model, self._recorded)
-            if self.policy.watches:
-                self._probe.all_steps(self._active)
         self._others = [c for c in running(self) if isinstance(c, Rewire) and c is not self]
+        if self._probe is not None and any(o.policy.needs_gradient or o.policy.watches for o in self._others):
+            raise ValueError(
+                "Two Rewire callbacks of one fit grow by gradient, and only one can look at a step. Give one of them "
+                "all the layers, or a policy that grows at random."
+            )
         self._junctions, self._checked = [], None
         self._attach_when_built()
 
@@ -400,8 +422,13 @@ class Rewire(keras.callbacks.Callback):
     def on_train_batch_begin(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         """Rewire, if updates go by steps and one is due."""
         self._look_whether_due(batch)
-        if self._due is not None and self._probe is not None:
-            self._probe.next_step(self._active())
+        active = self._active() if self._probe is not None else []
+        if self._probe is None or not active:
+            return
+        if self._due is not None:
+            self._probe.next_step(active, self._optimizer)
+        elif self.policy.watches:
+            self._probe.watch_next_step(active)
 
     def _look_whether_due(self, batch: int) -> None:
         if self.every == "epoch" or self.policy.when == "after_step" or not self._attach_when_built():
@@ -418,14 +445,17 @@ class Rewire(keras.callbacks.Callback):
         if not self._junctions:
             self._attach_when_built()
         _ = self.model
-        if self.policy.watches:
+        if self.policy.watches and self._recorded:
             self.observe()
+        step = optimizer_state.iterations(self._optimizer)
         if self._due is not None:
             progress, self._due = self._due, None
             junctions = self._active()
-            step = optimizer_state.iterations(self._optimizer)
             self._run(self.policy.update, junctions, _states(junctions), progress, step, counts=True)
-        if self.policy.when == "after_step":
+        # With accumulated gradients, or a loss that overflowed, a batch need not be a step.
+        if self.policy.when == "after_step" and step != self._checked:
+            self._checked = step
+            self._begin(step)  # with kernels that were frozen until now
             progress = self._progress(batch + 1)
             if self.start <= progress <= self.stop:
                 self.update(progress=progress)
@@ -436,7 +466,8 @@ class Rewire(keras.callbacks.Callback):
         if not self._junctions:
             if not all(layer.built for layer in layers(model)):
                 return False
-            self.attach(model)
+            known, optimizer = self._given
+            self.attach(model, optimizer if known is model else None)
             ours = {id(junction.kernel): junction.name for junction in self._junctions}
             for other in self._others:
                 shared = [name for kernel, name in ours.items() if kernel in {id(j.kernel) for j in other._junctions}]
@@ -458,6 +489,8 @@ class Rewire(keras.callbacks.Callback):
         if not self.start <= progress <= self.stop or not self.policy.acts(progress):
             return
         junctions = self._active()
+        if not junctions:
+            return
         states = _states(junctions)
         if step <= max((state.last_iteration for state in states), default=0):
             return

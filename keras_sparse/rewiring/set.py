@@ -53,6 +53,7 @@ class SET(PruneRegrow):
         self.zeta = zeta
         self.final_removal = final_removal
         self.may_return = may_return
+        self.keeps_groups = may_return and not final_removal
 
     def _grown(self, kernel: KernelView, keep: Any, count: int) -> Change:
         if self.may_return:
@@ -63,13 +64,13 @@ class SET(PruneRegrow):
         keep[np.flatnonzero(~keep)[len(inputs) :]] = True  # what cannot be replaced stays
         return Change(keep, inputs, outputs, self._fresh(len(inputs)))
 
-    def finish(self, kernels: Sequence[KernelView], *, progress: float, **context: Any) -> list[Change | None]:
+    def finish(self, kernels: Sequence[KernelView], **context: Any) -> list[Change | None]:
         """Remove without regrowth, if asked for."""
         del context
         if not self.final_removal:
             return [None] * len(kernels)
         nothing = np.empty(0, np.int64)
-        zeta = self.fraction(progress)
+        zeta = self.fraction(0.0)  # a schedule has come to its end by now
         return [Change(survivors(kernel.values, zeta), nothing, nothing) for kernel in kernels]
 
     def __repr__(self) -> str:

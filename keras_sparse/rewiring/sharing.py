@@ -21,6 +21,8 @@ def divide(total: int, weights: Sequence[float], limits: Sequence[int]) -> list[
     """
     room = np.asarray(limits, np.int64)
     weight = np.asarray(weights, np.float64)
+    if not np.all(np.isfinite(weight)):  # a network that diverged
+        weight = np.zeros(len(weight))
     counts = np.zeros(len(room), np.int64)
     left = min(int(total), int(room.sum()))
     while left:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ..topology.connectivity import Int64
 from .drop import strongest_but, whole
-from .gradient import Gradient
+from .gradient import Gradient, best
 from .policy import Change, Floats, KernelView, Policy
 from .prune_regrow import returning
 from .schedules import Cosine
@@ -60,12 +60,17 @@ class SRigL(Policy):
         del context
         return [self._change(kernel, self.fraction(progress)) for kernel in kernels]
 
-    def _change(self, kernel: KernelView, fraction: float) -> Change:
+    def _change(self, kernel: KernelView, fraction: float) -> Change | None:
         n_in, n_out = kernel.layout.shape
         _, outputs = kernel.units()
+        if not len(outputs):
+            return None
         keep = strongest_but(kernel.values, whole(fraction * len(outputs)))
         alive = self._alive(kernel, keep, outputs)
         count = kernel.remember("first_count", len(outputs))
+        if count < np.count_nonzero(alive):  # not one for each: the units with the largest weights keep theirs
+            strength = np.bincount(outputs, np.abs(kernel.values, dtype=np.float64), minlength=n_out)
+            alive &= np.isin(np.arange(n_out), best(np.where(alive, strength, -1.0), count))
         fan_in = min(n_in, max(1, count // int(np.count_nonzero(alive))))
         keep &= alive[outputs]
         keep &= _rank_within(outputs, np.where(keep, np.abs(kernel.values), -1.0), n_out) < fan_in

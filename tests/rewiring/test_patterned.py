@@ -89,6 +89,8 @@ def test_the_weakest_blocks_go_and_those_with_the_largest_gradient_come():
     [
         (ks.GMP(0.1), ks.NM(1, 4), "groups must stay complete"),
         (ks.SNFS(), ks.NM(1, 4), "groups must stay complete"),
+        (ks.SET(may_return=False), ks.NM(1, 4), "groups must stay complete"),
+        (ks.SET(final_removal=True), ks.NM(1, 4), "groups must stay complete"),
         (ks.DeepR(), ks.Block((2, 2)), "whole blocks"),
         (ks.SNFS(), ks.Block((2, 2)), "whole blocks"),
         (ks.SRigL(), ks.Block((2, 2)), "whole blocks"),
@@ -109,3 +111,12 @@ def test_training_with_blocks_and_a_saved_model(tmp_path):
     loaded = keras.models.load_model(tmp_path / "m.keras")
     loaded.fit(x, y, epochs=2, verbose=0, callbacks=[ks.Rewire(ks.SET(0.4))])
     assert set(tiles(loaded.layers[0].kernel, 3, 2).ravel().tolist()) == {0, 6}
+
+
+def test_blocks_are_not_counted_with_connections():
+    inputs = keras.Input((12,))
+    hidden = ks.SparseDense(8, density=0.5, pattern=ks.Block((3, 2)))(inputs)
+    model = keras.Model(inputs, ks.SparseDense(6, density=0.5)(hidden))
+    for policy in (ks.GMP(0.1), ks.PruneRegrow(redistribute="magnitude")):
+        with pytest.raises(ValueError, match="connections of several kernels together"):
+            ks.Rewire(policy).attach(model)

@@ -19,6 +19,7 @@ ALL = [
     ks.GMP(0.001, scope="layer"),
     ks.GraNet(0.001),
     ks.SRigL(),
+    ks.SRigL(gamma=0),
     ks.DeepR(),
     ks.DeepR(temperature=1e-3, total="global"),
     ks.DeepR(total=4500),

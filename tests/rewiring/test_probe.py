@@ -135,6 +135,7 @@ def test_an_interrupted_fit_leaves_nothing_behind(problem):
     model.fit(x, y, batch_size=16, verbose=0, callbacks=[ks.Rewire(Spy(), every=2)])
     assert not hasattr(model.train_function, "instead_of")
     assert len(spy.seen) == 2
+    assert not hasattr(model.train_function, "instead_of")
 
 
 def test_a_kernel_that_gets_no_gradient_is_named():
@@ -209,3 +210,73 @@ def test_a_resumed_run_ends_as_an_uninterrupted_one(problem, policy, tmp_path):
     resumed = run(ks.Backup(tmp_path))
     for a, b in zip(whole.get_weights(), resumed.get_weights(), strict=True):
         assert np.array_equal(a, b)
+
+
+def test_two_policies_that_grow_by_gradient_are_refused(problem):
+    x, y = problem
+    callbacks = [ks.Rewire(Spy(), layers=["hidden"]), ks.Rewire(Spy(watches=True), layers=["out"])]
+    with pytest.raises(ValueError, match="only one can look at a step"):
+        network().fit(x, y, verbose=0, callbacks=callbacks)
+
+
+def test_a_model_that_its_first_step_builds_can_be_watched(problem):
+    x, y = problem
+    model = keras.Sequential([ks.SparseDense(8, density=0.5), ks.SparseDense(3, density=0.5)])
+    model.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    spy = Spy(watches=True)
+    model.fit(x, y, batch_size=32, epochs=2, verbose=0, callbacks=[ks.Rewire(spy)])
+    assert len(spy.seen) == 5  # all but the step that built it
+
+
+def test_a_gradient_that_is_not_finite_rewires_nothing(problem):
+    model = network()
+    rewire = ks.Rewire(ks.RigL()).attach(model)
+    before = [len(layer.kernel) for layer in model.layers]
+    for layer in model.layers:
+        rewire.show_gradient(
+            layer.kernel, np.full((1, layer.kernel.shape[0]), np.inf), np.ones((1, layer.kernel.shape[1]))
+        )
+    assert rewire.update() == []
+    assert [len(layer.kernel) for layer in model.layers] == before
+    with pytest.raises(ValueError, match="each time"):
+        rewire.update()
+
+
+def test_nothing_of_a_trained_model_stays_in_memory(problem):
+    import gc
+    import weakref
+
+    x, y = problem
+
+    def train():
+        model = network()
+        model.fit(x, y, batch_size=32, epochs=2, verbose=0, callbacks=[ks.Rewire(ks.RigL(), every=2)])
+        return weakref.ref(model.get_layer("hidden").kernel)
+
+    reference = train()
+    keras.utils.clear_session()
+    gc.collect()
+    assert reference() is None
+
+
+def test_an_optimizer_given_to_attach_is_kept_in_fit(problem):
+    x, y = problem
+
+    class Own(keras.Model):
+        def train_step(self, data):
+            import tensorflow as tf
+
+            x, y = data
+            with tf.GradientTape() as tape:
+                loss = keras.ops.mean(keras.losses.sparse_categorical_crossentropy(y, self(x)))
+            weights = [v.value for v in self.trainable_variables]
+            self.own.apply(tape.gradient(loss, weights), self.trainable_variables)
+            return {"loss": loss}
+
+    inner = network()
+    model = Own(inner.inputs, inner.outputs)
+    model.own = keras.optimizers.SGD(0.1)
+    model.compile()
+    rewire = ks.Rewire(ks.SET(0.3)).attach(model, model.own)
+    model.fit(x, y, epochs=3, verbose=0, callbacks=[rewire])
+    assert len(rewire.history) == 4

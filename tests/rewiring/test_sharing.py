@@ -26,3 +26,7 @@ def test_the_sum_is_exact_and_no_limit_is_exceeded(total, kernels):
     counts = divide(total, weights, limits)
     assert sum(counts) == min(total, sum(limits))
     assert all(0 <= count <= limit for count, limit in zip(counts, limits, strict=True))
+
+
+def test_weights_that_are_not_finite_count_as_equal():
+    assert divide(10, [float("inf"), 1.0], [8, 8]) == [5, 5]
