@@ -28,8 +28,8 @@ class DeepR(Policy):
     dormant, and as many dormant ones, uniformly drawn, become active with θ = 0 (1e-12, as in the authors' code). So K
     connections are active after every step. Signs are a hash of (seed, input, output): nothing is stored.
 
-    Initial weights get the signs of their positions when training begins. A network that another policy, or another seed,
-    has trained keeps its weights, and loses those with the wrong sign, half of them, at the first step.
+    Initial weights get the signs of their positions when training begins. A network that another policy, or another
+    seed, has trained keeps its weights, and loses those with the wrong sign, half of them, at the first step.
 
     It works after every step, so `steps_per_execution` must be 1; `every` of `ks.Rewire` is not used. Use plain SGD:
     the paper's walk has no momentum.
