@@ -17,7 +17,7 @@ import tensorflow as tf
 # A function that makes the policy, and how often it updates; there are six batches.
 POLICIES = {
     "SET": (lambda: ks.SET(final_removal=True), "epoch"),
-    "ContinuousSET": (lambda: ks.ContinuousSET(0.5), 1),
+    "ContinuousSET": (lambda: ks.ContinuousSET(0.3, 0.9), 1),
     "RigL": (lambda: ks.RigL(stop=1.0), 2),
     "SNFS": (lambda: ks.SNFS(), 2),
     "GraNet": (lambda: ks.GraNet(0.3), 2),
