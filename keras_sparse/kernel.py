@@ -329,10 +329,6 @@ class SparseKernel:
         fan_in, fan_out = (np.array([len(self) / units]) for units in reversed(self._shape))
         return initializers.draw(self._initializer, nowhere, nowhere, fan_in, fan_out, rng)
 
-    def note_update(self, iteration: int, *, counts: bool = True) -> None:
-        """Remember that the optimizer stood at `iteration` when the kernel was last rewired."""
-        self._storage.note(last_iteration=iteration, updates=self.state().updates + counts)
-
     def note(self, state: KernelState) -> None:
         """Keep the bookkeeping `state`; the topology is what it was."""
         self._storage.note(last_iteration=state.last_iteration, updates=state.updates)

@@ -11,7 +11,7 @@ import keras
 
 import keras_sparse as ks
 from keras_sparse.files import atomic
-from keras_sparse.rewiring.named import WITHOUT_ZETA, named, single_steps
+from keras_sparse.rewiring.named import WITHOUT_ZETA, named, rhythm
 from keras_sparse.topology.densities import DensityRule, connection_count
 
 from . import data as data_module
@@ -75,16 +75,17 @@ def train_network(
     with claim(output, resume=False, overwrite=overwrite) as directory:
         preprocessing = data_module.fit(data)
         keras.utils.set_random_seed(seed % 2**32)
+        every = rhythm(rewiring)
+        one_by_one = rewiring.single_steps or every == 1
         junctions = _junctions(preprocessing.n_features, layers, preprocessing.n_outputs, density)
         model: Any = build_mlp(
             junctions,
             n_in=preprocessing.n_features,
             task=data.task,
             learning_rate=learning_rate,
-            steps_per_execution=1 if single_steps(rewiring) else steps_per_execution(len(data.y_train), batch_size),
+            steps_per_execution=1 if one_by_one else steps_per_execution(len(data.y_train), batch_size),
         )
         best = _best_epoch(data, preprocessing, layers, epochs, on_epoch)
-        every = 1 if isinstance(rewiring, ks.ContinuousSET) else "epoch"
         callbacks = [best] if policy == "static" else [ks.Rewire(rewiring, every=every), best]
         train, validation = (
             (preprocessing.features(x), preprocessing.target(y))

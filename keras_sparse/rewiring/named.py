@@ -40,6 +40,6 @@ def named(name: str, zeta: float) -> Policy:
     return _POLICIES[name](zeta)
 
 
-def single_steps(policy: Policy) -> bool:
-    """Return whether the policy looks at single steps, so that `steps_per_execution` must be 1."""
-    return policy.needs_gradient or policy.watches or policy.when == "after_step" or isinstance(policy, ContinuousSET)
+def rhythm(policy: Policy) -> int | str:
+    """Return what `Rewire`'s `every` has to be for the policy to do what it is named for."""
+    return 1 if isinstance(policy, ContinuousSET) else "epoch"

@@ -247,6 +247,16 @@ class Policy:
     keeps_total: bool = False
     changes_kept_values: bool = False
 
+    @property
+    def looks(self) -> bool:
+        """Whether it needs the dense gradient of some steps."""
+        return self.needs_gradient or self.watches
+
+    @property
+    def single_steps(self) -> bool:
+        """Whether it looks at single steps, so that `steps_per_execution` must be 1."""
+        return self.looks or self.when == "after_step"
+
     def update(
         self,
         kernels: Sequence[KernelView],

@@ -1,7 +1,7 @@
 import pytest
 
 import keras_sparse as ks
-from keras_sparse.rewiring.named import NAMES, named, single_steps
+from keras_sparse.rewiring.named import NAMES, named, rhythm
 
 
 def test_names():
@@ -13,5 +13,7 @@ def test_names():
         named("magic", 0.1)
 
 
-def test_which_look_at_single_steps():
-    assert [name for name in NAMES if not single_steps(named(name, 0.1))] == ["set", "static"]
+def test_which_must_see_every_step():
+    policies = {name: named(name, 0.1) for name in NAMES}
+    assert [n for n, p in policies.items() if not p.single_steps] == ["set", "static", "continuous-set"]
+    assert [n for n, p in policies.items() if rhythm(p) == 1] == ["continuous-set"]

@@ -210,6 +210,23 @@ class TestWhen:
         assert [(h["epoch"], h["step"], h["updates"]) for h in entries] == [(0, 5, 5), (1, 10, 5)]
         assert all(h["removed"] == h["added"] > 5 for h in entries)  # sums over the epoch
 
+    def test_after_step_policies_report_every_fit_for_itself(self, problem):
+        model, rewire = network(), ks.Rewire(ks.DeepR())
+        for _ in range(2):
+            model.fit(*problem, batch_size=32, epochs=1, verbose=0, callbacks=[rewire])
+        entries = [h for h in rewire.history if h["layer"] == "hidden"]
+        assert [(h["step"], h["updates"]) for h in entries] == [(5, 5), (10, 5)]
+
+    def test_steps_without_an_update_look_at_nothing(self, problem, monkeypatch):
+        from keras_sparse.rewiring import optimizer_state
+
+        looks = []
+        look = optimizer_state.iterations
+        monkeypatch.setattr(optimizer_state, "iterations", lambda optimizer: looks.append(1) or look(optimizer))
+        rewire = ks.Rewire(ks.SET(0.3))
+        network().fit(*problem, batch_size=32, epochs=2, verbose=0, callbacks=[rewire])
+        assert len(looks) <= 4  # when training begins and at epochs; ten steps look for nothing
+
     def test_chosen_layers_only(self, problem):
         model = network()
         rewire = ks.Rewire(ks.SET(0.3), layers=["out"])
