@@ -10,6 +10,8 @@ KERNELS = $(filter-out %/tensorflow_c_api.cpp %/tensorflow_ops.cpp,$(filter %.cp
 CASES ?= 400
 THREADS ?= 2
 PEER_TORCH ?= torch
+# Tests run side by side, one process a processor; a process takes about 1 GB.
+TEST_JOBS ?= auto
 REPRODUCE = $(BIN)/python -m benchmarks.reproduce
 REPRODUCE_ARGS = $(if $(DATA_DIR),--data-dir $(DATA_DIR)) $(if $(SEEDS),--seeds $(SEEDS))
 QUICK = --output build/bench/quick --seconds 0.1
@@ -24,7 +26,7 @@ demo: $(VENV)/.installed  ## Search for a small, accurate, sparse network on han
 	$(BIN)/ksparse search digits --config examples/demo.toml --output $(OUTPUT) --resume
 
 test: $(VENV)/.test-installed  ## Run the tests.
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n $(TEST_JOBS) --maxprocesses 4 --dist worksteal $(PYTEST_ARGS)
 
 test-slow: $(VENV)/.test-installed  ## Run the tests that take minutes each.
 	$(BIN)/python -m pytest -m slow $(PYTEST_ARGS)

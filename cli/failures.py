@@ -7,6 +7,7 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import TracebackType
 
 import click
 
@@ -44,7 +45,7 @@ _interrupted = False
 def check_interrupt() -> None:
     """Raise KeyboardInterrupt if Ctrl-C was pressed and the exception got lost.
 
-    Python only prints an exception raised inside a destructor, and between trials thousands of them run.
+    Destructors and some C code drop exceptions, and between trials thousands of destructors run.
     """
     if _interrupted:
         raise KeyboardInterrupt
@@ -54,6 +55,27 @@ def _interrupt(*_: object) -> None:
     global _interrupted
     _interrupted = True
     raise KeyboardInterrupt
+
+
+@contextmanager
+def _quiet_about_lost_interrupts() -> Iterator[None]:
+    """Do not print the tracebacks of a Ctrl-C that was dropped on its way: `check_interrupt` raises it again."""
+    unraisable, uncaught = sys.unraisablehook, sys.excepthook
+
+    def dropped(arguments: sys.UnraisableHookArgs) -> None:
+        if not issubclass(arguments.exc_type, KeyboardInterrupt):
+            unraisable(arguments)
+
+    def printed(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
+        if not issubclass(kind, KeyboardInterrupt):
+            uncaught(kind, error, traceback)
+
+    # Cython prints an exception that it drops by way of both.
+    sys.unraisablehook, sys.excepthook = dropped, printed
+    try:
+        yield
+    finally:
+        sys.unraisablehook, sys.excepthook = unraisable, uncaught
 
 
 @contextmanager
@@ -69,7 +91,8 @@ def reported(interrupted: str = "Interrupted.") -> Iterator[None]:
     if ours:
         signal.signal(signal.SIGINT, _interrupt)
     try:
-        yield
+        with _quiet_about_lost_interrupts():
+            yield
     except KeyboardInterrupt:
         raise Failure(interrupted) from None
     except (click.ClickException, click.exceptions.Exit):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from keras_sparse.search.data import DataError, load
+from keras_sparse.search.data import DataError, load, tfds_source
 from keras_sparse.search.data import network as net
 
 SHARED = Path(__file__).parents[3].parent / "shared" / "data" / "tfds"
@@ -201,7 +201,7 @@ def test_a_failing_download_is_explained(tmp_path, monkeypatch):
     def fail(self, **keywords):
         raise ConnectionError("connection reset")
 
-    monkeypatch.setattr(net.socket, "create_connection", lambda *a, **k: socket.socket())
+    monkeypatch.setattr(tfds_source, "unreachable", lambda urls: None)
     monkeypatch.setattr(tfds.core.DatasetBuilder, "download_and_prepare", fail)
     with pytest.raises(DataError, match=r"preparing it failed: connection reset. Where there is a network"):
         load("cifar10", data_dir=str(tmp_path))
