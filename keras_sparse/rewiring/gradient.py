@@ -36,10 +36,6 @@ class Scores(Protocol):
         """Yield the scores of all places, block by block, in order."""
         ...
 
-    def at(self, inputs: Int64, outputs: Int64) -> Floats:
-        """Return the scores of some positions."""
-        ...
-
 
 class Array(NamedTuple):
     """Scores that are there as an array.
@@ -107,17 +103,6 @@ class Gradient:
         """Return the gradient of whole blocks of `size` (inputs, outputs); `layout` is that of the kernel of blocks."""
         return CoarseGradient(self._x, self._dy, size, layout)
 
-    def largest(self, count: int, taken: Places) -> tuple[Places, Floats]:
-        """Return the `count` places outside `taken` with the largest |gradient|, ascending, and these.
-
-        Of equal ones the first places are taken. Memory: O(count) and a block.
-
-        Args:
-            count: number of places; there are at least as many.
-            taken: places that do not count, ascending.
-        """
-        return largest(self.blocks(), count, taken, places.dtype(self._layout.shape))
-
     def outputs(self) -> Iterator[tuple[int, Floats]]:
         """Yield (first output, gradient [n_in, outputs]) for consecutive outputs."""
         n_in, n_out = self._layout.shape
@@ -153,20 +138,18 @@ class CoarseGradient:
                 yield Block(first, sums)
                 first += len(sums)
 
-    def at(self, inputs: Int64, outputs: Int64) -> Floats:
-        """Return the sums of some blocks."""
-        high, wide = self._size
-        found = np.zeros(len(inputs), np.float32)
-        fine = Gradient(self._layout, [(self._x, self._dy)])
-        for i in range(high):
-            for o in range(wide):
-                found += np.abs(fine.at(inputs * high + i, outputs * wide + o))
-        return found
 
+def largest(blocks: Iterator[Block], count: int, taken: Places) -> tuple[Places, Floats]:
+    """Return the `count` places outside `taken` with the largest magnitudes, ascending, and these.
 
-def largest(blocks: Iterator[Block], count: int, taken: Places, dtype: Any) -> tuple[Places, Floats]:
-    """Return the `count` places outside `taken` with the largest magnitudes, see `Gradient.largest`."""
-    found: NDArray[Any] = np.empty(0, dtype)
+    Of equal ones the first places are taken. Memory: O(count) and a block.
+
+    Args:
+        blocks: of all places, in order.
+        count: number of places; there are at least as many.
+        taken: places that do not count, ascending.
+    """
+    found: NDArray[Any] = np.empty(0, taken.dtype)
     scores: NDArray[Any] = np.empty(0, np.float32)
     least = -1.0  # magnitudes at or below cannot be among the largest any more
     for first, values in blocks if count else ():
@@ -174,7 +157,7 @@ def largest(blocks: Iterator[Block], count: int, taken: Places, dtype: Any) -> t
         begin, end = np.searchsorted(taken, [first, first + len(values)])
         magnitude[taken[begin:end] - first] = -1.0
         better = np.flatnonzero(magnitude > least)
-        found = np.concatenate([found, (better + first).astype(dtype)])
+        found = np.concatenate([found, (better + first).astype(taken.dtype)])
         scores = np.concatenate([scores, magnitude[better]])
         if len(found) > count:
             stay = best(scores, count)

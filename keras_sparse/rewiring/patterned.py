@@ -14,7 +14,7 @@ from ..topology.block import Block
 from ..topology.connectivity import Connectivity, Int64
 from ..topology.layout import Layout
 from ..topology.nm import NM
-from .gradient import Gradient, Scores
+from .gradient import Array, Gradient, Scores
 from .policy import _CANDIDATES, Change, Floats, KernelView, Policy
 
 
@@ -54,6 +54,7 @@ class GroupView(KernelView):
 
     def scored(self, n: int, scores: Scores, *, keep: NDArray[np.bool_] | None = None) -> tuple[Int64, Int64, Floats]:
         """Return the empty positions of incomplete groups that score highest."""
+        assert isinstance(scores, Gradient | Array)
         inputs, outputs = self._complete(n, keep, lambda i, o: np.abs(scores.at(i, o)))
         return inputs, outputs, np.abs(scores.at(inputs, outputs))
 

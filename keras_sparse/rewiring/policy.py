@@ -136,7 +136,7 @@ class KernelView:
         magnitudes: list[Floats] = []
 
         def choose(taken: places.Places) -> Grown:
-            found, best = largest(scores.blocks(), n, taken, taken.dtype)
+            found, best = largest(scores.blocks(), n, taken)
             magnitudes.append(best)
             return merge(taken, found)
 

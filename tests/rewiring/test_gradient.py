@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from keras_sparse.rewiring import gradient as module
-from keras_sparse.rewiring.gradient import Gradient, best
+from keras_sparse.rewiring.gradient import Gradient, best, largest
 from keras_sparse.topology import places
 from keras_sparse.topology.layout import Layout
 
@@ -45,7 +45,7 @@ def test_the_largest_outside_what_is_taken(taken, count, seed):
     dy = np.round(dy)  # ties
     occupied = np.sort(rng.choice(108, taken, replace=False)).astype(np.int32)
     gradient = Gradient(layout, [(x * 0 + 1, dy)])
-    found, scores = gradient.largest(count, occupied)
+    found, scores = largest(gradient.blocks(), count, occupied)
     magnitude = np.abs(np.concatenate([block.values for block in gradient.blocks()]))
     magnitude[occupied] = -1
     wanted = np.lexsort((np.arange(108), -magnitude))[:count]
@@ -57,7 +57,7 @@ def test_memory_is_bounded_by_a_block_and_the_result():
     layout = Layout.of((20_000, 10_000), 1000)  # 200 million positions: 800 MB
     x, dy = factors(layout.shape, batch=1)
     tracemalloc.start()
-    found, _ = Gradient(layout, [(x, dy)]).largest(1000, np.empty(0, np.int32))
+    found, _ = largest(Gradient(layout, [(x, dy)]).blocks(), 1000, np.empty(0, np.int32))
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert len(found) == 1000
@@ -67,7 +67,7 @@ def test_memory_is_bounded_by_a_block_and_the_result():
 def test_gradients_that_are_not_finite_rank_nothing():
     layout = Layout.of((2, 2), 2)
     x = np.array([[np.nan, 1.0]], np.float32)
-    found, scores = Gradient(layout, [(x, np.ones((1, 2), np.float32))]).largest(2, np.empty(0, np.int32))
+    found, scores = largest(Gradient(layout, [(x, np.ones((1, 2), np.float32))]).blocks(), 2, np.empty(0, np.int32))
     assert found.tolist() == [2, 3]
     assert scores.tolist() == [1, 1]
 
