@@ -250,9 +250,7 @@ void scatter_one(const Junction& w, int64_t b, int64_t from, int64_t to, const f
   const auto* ids = static_cast<const Id*>(w.ids);
   const int64_t* rows = w.rows + b * w.n_in;
   for (int64_t i = from; i < to; i++) {
-    const float input = x[i];
-    const int64_t end = rows[i + 1];
-    for (int64_t k = rows[i]; k < end; k++) y[static_cast<int64_t>(ids[k])] += w.values[k] * input;
+    Wide<kLargest>::scatter(w.values + rows[i], ids + rows[i], rows[i + 1] - rows[i], x[i], y);
   }
 }
 

@@ -112,8 +112,10 @@ Status multiply_blocks(const Kernels& kernels, const Junction& w, const Activati
 Status multiply_one(const Kernels& kernels, const Junction& w, const Activations& x, const Activations& y,
                     const Finish& finish) {
   Team team(threads_for(w, 4));
-  // With fewer blocks than threads the inputs are divided as well; their sums are added up at the end.
-  const int64_t slices = std::max<int64_t>(1, std::min<int64_t>(divide_up(team.threads(), w.blocks), divide_up(w.n_in, 64)));
+  // With few blocks the inputs are divided as well, in more parts than threads, as those do not start at once; the
+  // parts' sums are added up at the end.
+  const int64_t parts = team.threads() == 1 ? 1 : 2 * team.threads();
+  const int64_t slices = std::max<int64_t>(1, std::min(divide_up(parts, w.blocks), divide_up(w.n_in, 64)));
   const int64_t sums_floats = Scratch::rounded(w.n_out);
   Scratch scratch;
   if (!scratch.allocate(team, Scratch::rounded(w.n_in) + slices * sums_floats)) return Status::no_memory;
