@@ -90,14 +90,40 @@ def path(model: keras.Model) -> str:
     return next((name for name in paths if name != "keras"), "keras")
 
 
-def training_step(model: keras.Model, batch: int) -> common.Burst:
+def timed(function: Callable[..., Any], *inputs: Tensor, turns: int | None = None) -> common.Burst:
+    """Return the burst of a function of tensors, compiled.
+
+    Args:
+        function: returns a tensor, or several.
+        *inputs: what it is called with.
+        turns: None to time single calls from Python; else it runs so often inside one compiled loop, where Python
+            takes no part, and the time is that of one turn.
+    """
+    if turns is None:
+        compiled = tf.function(function)
+        return common.calls(lambda: compiled(*inputs))
+
+    @tf.function
+    def loop(*inputs: Tensor) -> Any:
+        def body(number: Any, *results: Tensor) -> Any:
+            del results  # those of the last turn are the loop's, so that none can be left out
+            return number + 1, *tf.nest.flatten(function(*inputs))
+
+        start = [tf.zeros_like(result) for result in tf.nest.flatten(function(*inputs))]
+        return tf.while_loop(lambda number, *_: number < turns, body, (0, *start), parallel_iterations=1)[1:]
+
+    return common.calls(lambda: loop(*inputs), turns)
+
+
+def training_step(model: keras.Model, batch: int, turns: int | None = None) -> common.Burst:
     """Return the burst of forward and both gradients of a junction, from and to TensorFlow's row-major tensors.
 
     The outputs are returned as well: the gradients of a product do not need them, and TensorFlow would leave the
-    forward out.
+    forward out. `turns`: see `timed`.
     """
     n_in, n_out = model.input_shape[-1], model.output_shape[-1]
-    return _step(model.layers[-1], [v.value for v in model.trainable_variables], batch, n_in, n_out, inputs=True)
+    weights = [v.value for v in model.trainable_variables]
+    return _step(model.layers[-1], weights, batch, n_in, n_out, inputs=True, turns=turns)
 
 
 def kernel_step(layer: ks.SparseDense, batch: int, *, inputs: bool) -> common.Burst:
@@ -113,15 +139,19 @@ def kernel_step(layer: ks.SparseDense, batch: int, *, inputs: bool) -> common.Bu
 
 
 def _step(
-    product: Callable[[Tensor], Tensor], weights: list[Tensor], batch: int, n_in: int, n_out: int, *, inputs: bool
+    product: Callable[[Tensor], Tensor],
+    weights: list[Tensor],
+    batch: int,
+    n_in: int,
+    n_out: int,
+    *,
+    inputs: bool,
+    turns: int | None = None,
 ) -> common.Burst:
-    x, dy = tf.random.normal([batch, n_in]), tf.random.normal([batch, n_out])
-
-    @tf.function
     def step(x: Tensor, dy: Tensor) -> Any:
         with tf.GradientTape() as tape:
             tape.watch(x)
             y = product(x)
         return y, tape.gradient(y, [*weights, x] if inputs else weights, dy)
 
-    return common.calls(lambda: step(x, dy))
+    return timed(step, tf.random.normal([batch, n_in]), tf.random.normal([batch, n_out]), turns=turns)

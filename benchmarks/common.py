@@ -60,13 +60,18 @@ def shapes(text: str) -> list[tuple[int, int]]:
     return [(int(n_in), int(n_out)) for n_in, n_out in pairs]
 
 
-def calls(function: Callable[[], Any]) -> Burst:
-    """Return the burst of a function; the first call of several settles caches and threads and is not timed."""
+def calls(function: Callable[[], Any], turns: int = 1) -> Burst:
+    """Return the burst of a function; the first call of several settles caches and threads and is not timed.
+
+    Args:
+        function: the candidate.
+        turns: how often a call does what is timed.
+    """
 
     def burst(count: int) -> list[float]:
         if count > 1:
             function()
-        return [_seconds(function) for _ in range(count)]
+        return [_seconds(function) / turns for _ in range(count)]
 
     return burst
 

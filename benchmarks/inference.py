@@ -29,25 +29,6 @@ parser.add_argument("--batches", type=common.integers, default=[1, 8, 32])
 parser.add_argument("--seconds", type=float, default=0.5, help="to spend on each figure, about")
 
 
-def forward(function: Callable[[Any], Any], batch: int, n_in: int, how: str) -> common.Burst:
-    """Return the burst of a compiled function of a [batch, n_in] tensor; a loop counts as one call."""
-    x = tf.random.normal([batch, n_in])
-    if how == "call":
-        compiled = tf.function(function)
-        return common.calls(lambda: compiled(x))
-
-    @tf.function
-    def loop(x: Any) -> Any:
-        def body(number: Any, y: Any) -> Any:
-            del y  # the result of the last turn is the loop's, so that none can be left out
-            return number + 1, function(x)
-
-        start = (tf.constant(0), tf.zeros_like(function(x)))
-        return tf.while_loop(lambda number, y: number < LOOP, body, start, parallel_iterations=1)[1]
-
-    return common.calls(lambda: loop(x))
-
-
 def tf_sparse(model: keras.Model) -> Callable[[Any], Any]:
     """Return x @ kernel by tf.sparse with the connections of a sparse model, decoded once."""
     kernel = model.layers[-1].kernel
@@ -78,9 +59,10 @@ def main() -> None:
             choice = candidates.path(functions["auto"])
             functions["empty"] = tf.identity
             for batch, how in product(options.batches, ("call", "loop")):
-                bursts = {name: forward(function, batch, shape[0], how) for name, function in functions.items()}
+                x, turns = tf.random.normal([batch, shape[0]]), LOOP if how == "loop" else None
+                bursts = {name: candidates.timed(function, x, turns=turns) for name, function in functions.items()}
                 times = common.interleave(bursts, seconds=options.seconds)
-                us = {name: 1e6 * seconds / (LOOP if how == "loop" else 1) for name, seconds in times.items()}
+                us = {name: 1e6 * seconds for name, seconds in times.items()}
                 empty = us.pop("empty")
                 ratio = common.ratios(us)
                 cells = [cell for name in names for cell in (us.get(name), ratio.get(name))]

@@ -5,11 +5,15 @@
 Candidates: "Dense" (TensorFlow's dense products); "masked" (Dense with a kernel multiplied by a mask); and SparseDense
 with compute="native", "stock" (tf.sparse), "dense" (builds the matrix) and "auto". They take turns; medians. A ratio
 above 1 means faster than Dense. Machines are shared: look at the ratios. "slow" was left out after one call.
+
+"call" rows time single calls from Python, "loop" rows turns inside one compiled function, where Python takes no part,
+as with `steps_per_execution`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import product
 from typing import Any
 
 import candidates
@@ -20,12 +24,15 @@ SHAPES = "784x1000,3072x4000,4096x4096,16384x16384,65536x65536"
 DENSITIES = [75.0, 50.0, 30.0, 20.0, 10.0, 5.0, 2.0, 1.0]
 LARGE = {(16384, 16384): [2.0, 1.0], (65536, 65536): [0.05]}  # densities of what is too large for the others
 DENSE_COPIES = 10  # matrices alive at once: Dense's kernel and gradient, masked Dense's kernel, mask and products
+TIMED = ["call", "loop"]
+LOOP_SECONDS, MOST_TURNS = 0.05, 50  # of a loop
 TOLERANCE = 1.1  # how much slower than the best choice "auto" may be
 
 parser = common.parser(__doc__)
 parser.add_argument("--shapes", type=common.shapes, default=common.shapes(SHAPES))
 parser.add_argument("--densities", type=common.numbers, help="in percent; default: by shape")
 parser.add_argument("--batches", type=common.integers, default=[1, 32, 128, 256])
+parser.add_argument("--timed", type=lambda text: text.split(","), default=TIMED, help='"call", "loop" or both')
 parser.add_argument("--seconds", type=float, default=0.25, help="to spend on each figure, about")
 parser.add_argument("--slow", type=float, default=2.0, help="leave out what takes longer (large shapes: 5 times)")
 parser.add_argument(
@@ -49,14 +56,18 @@ def measure(
     connections = max(1, round(density / 100 * shape[0] * shape[1]))
     slow: list[str] = []  # at one batch size, so at a larger one
     limit = options.slow * (5 if shape in LARGE else 1)
-    for batch in sorted(options.batches):
-        bursts = {name: candidates.training_step(model, batch) for name, model in models.items() if name not in slow}
+    for batch, how in product(sorted(options.batches), options.timed):
+        turns = {name: None for name in models if name not in slow}
+        if how == "loop":
+            turns = {name: loop_turns(candidates.training_step(models[name], batch)) for name in turns}
+        bursts = {name: candidates.training_step(models[name], batch, number) for name, number in turns.items()}
         times = common.interleave(bursts, seconds=options.seconds, slow=limit)
         slow = [name for name in models if name not in times]
         yield {
             "shape": shape,
             "batch": batch,
             "density": density,
+            "timed": how,
             "connections": connections,
             "ms": {name: 1e3 * seconds for name, seconds in times.items()},
             "ratio": common.ratios(times),
@@ -65,6 +76,12 @@ def measure(
             "slow": slow,
             "behind": behind(times, choice),
         }
+
+
+def loop_turns(burst: common.Burst) -> int:
+    """Return how many turns make a loop of a reasonable length."""
+    burst(1)  # traces
+    return max(2, min(MOST_TURNS, round(LOOP_SECONDS / burst(1)[0])))
 
 
 def behind(times: dict[str, float], choice: str | None) -> str | None:
@@ -83,7 +100,7 @@ def cells(row: Row, measured: dict[str, float], names: list[str]) -> list[Any]:
 
 def print_row(table: common.Table, row: Row, names: list[str]) -> None:
     """Print a row of ratios, or of milliseconds and GFLOP/s where there is no dense reference."""
-    head = ["{}x{}".format(*row["shape"]), row["batch"], f"{row['density']:g} %"]
+    head = ["{}x{}".format(*row["shape"]), row["batch"], f"{row['density']:g} %", row["timed"]]
     tail = [row["auto"], f"<- {row['behind']} is faster" if row["behind"] else None]
     if row["ratio"]:
         table.row(*head, row["ms"]["Dense"], *cells(row, row["ratio"], ["masked", *names]), *tail)
@@ -93,21 +110,21 @@ def print_row(table: common.Table, row: Row, names: list[str]) -> None:
 
 
 def break_even(rows: list[Row], names: list[str]) -> list[Row]:
-    """Print and return the density below which each path beats Dense, by shape and batch."""
-    cases = sorted({(row["shape"], row["batch"]) for row in rows if row["ratio"]})
+    """Print and return the density below which each path beats Dense, by shape, batch and way of timing."""
+    cases = sorted({(row["shape"], row["batch"], row["timed"]) for row in rows if row["ratio"]})
     if not cases:
         return []
     print("\nBreak-even density: below it the sparse layer is faster than Dense")
-    table = common.Table(["shape", "batch", *names], 12)
+    table = common.Table(["shape", "batch", "timed", *names], 12)
     result = []
-    for shape, batch in cases:
-        chosen = [row for row in rows if row["shape"] == shape and row["batch"] == batch]
+    for shape, batch, how in cases:
+        chosen = [row for row in rows if (row["shape"], row["batch"], row["timed"]) == (shape, batch, how)]
         values = {
             name: common.crossing((row["density"], row["ratio"][name]) for row in chosen if name in row["ratio"])
             for name in names
         }
-        table.row("{}x{}".format(*shape), batch, *values.values())
-        result.append({"shape": shape, "batch": batch, **values})
+        table.row("{}x{}".format(*shape), batch, how, *values.values())
+        result.append({"shape": shape, "batch": batch, "timed": how, **values})
     return result
 
 
@@ -117,7 +134,7 @@ def main() -> None:
     missing = candidates.Missing()
     facts = common.announce("Training step of a junction: ratios to keras.layers.Dense")
     titles = [f"{name} x" for name in ("masked", *names)]
-    table = common.Table(["shape", "batch", "density", "Dense ms", *titles, "auto is", ""])
+    table = common.Table(["shape", "batch", "density", "timed", "Dense ms", *titles, "auto is", ""])
     rows: list[Row] = []
     for shape in options.shapes:
         fits = 4 * DENSE_COPIES * shape[0] * shape[1] < machine.available_bytes()

@@ -76,7 +76,9 @@ def main() -> None:
     plt.rcParams.update({"font.size": 11, "axes.spines.top": False, "axes.spines.right": False})
     figure, (left, right) = plt.subplots(1, 2, figsize=(8, 4.4), dpi=200, width_ratios=[1.6, 1], layout="constrained")
 
-    rows = [row for row in junction["rows"] if row["batch"] == arguments.batch and row["ratio"]]
+    rows = [
+        row for row in junction["rows"] if (row["batch"], row["timed"]) == (arguments.batch, "call") and row["ratio"]
+    ]
     if not rows:
         raise SystemExit(f"There are no junctions with batch {arguments.batch} and a dense reference.")
     path = path_of(rows)
