@@ -7,7 +7,9 @@ from .backup import Backup
 from .compute.exporting import stock_ops
 from .inspection import inspect
 from .layers.all_relu import AllReLU
+from .layers.sparse_attention import SparseGroupQueryAttention, SparseMultiHeadAttention
 from .layers.sparse_dense import SparseDense
+from .layers.sparse_einsum_dense import SparseEinsumDense
 from .layers.srelu import SReLU
 from .resizing import resize
 from .rewiring.deep_r import DeepR
@@ -23,6 +25,7 @@ from .rewiring.set import SET, ContinuousSET
 from .rewiring.soft_deep_r import SoftDeepR
 from .rewiring.srigl import SRigL
 from .rewiring.static import Static
+from .sparsify import sparsify
 from .topology.block import Block
 from .topology.budgets import allocate
 from .topology.clash_free import ClashFree
@@ -73,6 +76,9 @@ __all__ = [
     "Schedule",
     "SoftDeepR",
     "SparseDense",
+    "SparseEinsumDense",
+    "SparseGroupQueryAttention",
+    "SparseMultiHeadAttention",
     "Static",
     "Structured",
     "allocate",
@@ -80,6 +86,7 @@ __all__ = [
     "inspect",
     "realign",
     "resize",
+    "sparsify",
     "stock_ops",
     "testing",
 ]

@@ -199,7 +199,8 @@ class SparseKernel:
         Differentiable in `x`, the values and the bias.
 
         Args:
-            x: activations.
+            x: activations; with TensorFlow also a `tf.SparseTensor` [batch, n_in], of which only the numbers that are
+                there are multiplied.
             transpose: multiply with the transposed kernel.
             bias: added to the result, one number per feature; not for a transposed product.
             relu: let negative results become zero; a native kernel does both within the product.
@@ -208,6 +209,8 @@ class SparseKernel:
             raise ValueError("`bias` and `relu` are for the product with the kernel, not with the transposed one.")
         size_in, size_out = (self._shape[1], self._shape[0]) if transpose else self._shape
         x = ops.cast(x, self._layer.compute_dtype)
+        if paths.sparse(x):
+            return self._matmul_entries(x, transpose=transpose, bias=bias, relu=relu)
         flat = x if len(x.shape) == 2 else ops.reshape(x, [-1, size_in])
         exported = keras.backend.backend() == "tensorflow" and exporting.exporting()
         choice = self.choice(portable=exported)
@@ -234,6 +237,27 @@ class SparseKernel:
                 on_backward=None if recorder is None else recording.hook(recorder, self),
             )
         return y if len(x.shape) == 2 else ops.reshape(y, [*ops.shape(x)[:-1], size_out])
+
+    def _matmul_entries(self, x: Tensor, *, transpose: bool, bias: Tensor | None, relu: bool) -> Tensor:
+        """Return x W of a `tf.SparseTensor` [batch, n_in]."""
+        from .compute import sparse_inputs
+
+        if transpose or len(x.shape) != 2:
+            raise ValueError(
+                f"{self.path}: sparse inputs must be [batch, {self._shape[0]}], and the product not be transposed; got "
+                f"{x.shape}."
+            )
+        recorder, exported = recording.current(), exporting.exporting()
+        y = sparse_inputs.matmul(
+            x,
+            paths.value(self.values),
+            *self._storage.index_tensors(),
+            self.layout,
+            native=not exported and self.choice().path == "native",
+            exported=exported,
+            on_backward=None if recorder is None else recording.hook(recorder, self),
+        )
+        return paths.finished(y, bias, relu)
 
     def outer(self, x: Tensor, y: Tensor) -> Tensor:
         """Return Σ x[..., input] · y[..., output] at every connection, [capacity]; the tail is zero.

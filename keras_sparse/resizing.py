@@ -12,6 +12,7 @@ import numpy as np
 
 from .compute import host
 from .junctions import Junction, junctions, layers
+from .rebuilding import rebuilt
 from .rewiring import optimizer_state
 
 
@@ -50,7 +51,8 @@ def resize(model: keras.Model, capacity: str | int | Mapping[str, int] = "fit") 
     if not found:
         raise ValueError(f"{model.name} has no sparse kernel to resize: use layers such as ks.SparseDense.")
     wanted = _wanted(found, capacity)
-    copy = _rebuilt(model, found, wanted)
+    with _announced(found, wanted):
+        copy = rebuilt(model)
     twins = _twins(model, copy, found, wanted)
     ours = {id(v) for j in found for v in (j.kernel.values, *j.kernel.index_variables)}
     _copy_variables(model.variables, copy.variables, ours)
@@ -89,16 +91,6 @@ def _wanted(found: list[Junction], capacity: Any) -> list[int]:
     return wanted
 
 
-def _rebuilt(model: keras.Model, found: list[Junction], wanted: list[int]) -> keras.Model:
-    """Return the model that the configuration describes, with new capacities and fresh weights."""
-    scope = {type(layer).__name__: type(layer) for layer in layers(model)}  # classes that nobody registered
-    with keras.saving.CustomObjectScope(scope), _announced(found, wanted), _sharing():
-        config = keras.saving.serialize_keras_object(model)
-    config.pop("compile_config", None)
-    with keras.saving.CustomObjectScope(scope), _sharing():
-        return keras.saving.deserialize_keras_object(config, safe_mode=False)
-
-
 @contextmanager
 def _announced(found: list[Junction], wanted: list[int]) -> Iterator[None]:
     """Let the layers tell the new capacities when they are asked for their configuration."""
@@ -109,13 +101,6 @@ def _announced(found: list[Junction], wanted: list[int]) -> Iterator[None]:
     finally:
         for junction in found:
             junction.kernel.next_capacity = None
-
-
-def _sharing() -> Any:
-    """Return Keras' scope within which a layer used in several models is made once; files are read in it, too."""
-    from keras.src.saving.serialization_lib import ObjectSharingScope
-
-    return ObjectSharingScope()
 
 
 def _twins(model: keras.Model, copy: keras.Model, found: list[Junction], wanted: list[int]) -> list[Junction]:

@@ -71,6 +71,15 @@ def tensorflow_device() -> str:
     return "gpu" if tf.config.list_logical_devices("GPU") else "cpu"
 
 
+def sparse(x: Tensor) -> bool:
+    """Return whether x is a `tf.SparseTensor`."""
+    if keras.backend.backend() != "tensorflow":
+        return False
+    import tensorflow as tf
+
+    return isinstance(x, tf.SparseTensor)
+
+
 def finished(y: Tensor, bias: Tensor | None, relu: bool) -> Tensor:
     """Return y + bias, with `relu` rectified."""
     if bias is not None:

@@ -15,6 +15,8 @@ from ..topology.densities import DensityRule, check_density
 from ..topology.patterns import Pattern, Random, initial_count
 
 Tensor = Any
+DENSE_ONLY = ("lora_rank", "lora_alpha", "quantization_config", "gptq_unpacked_column_size")
+"""Arguments of Keras' dense layers that sparse ones have no use for."""
 
 
 @keras.saving.register_keras_serializable("keras_sparse")

@@ -168,6 +168,55 @@ void check(const Kernels& kernels, Case& c) {
   for (int64_t o = 0; o < c.n_out; o++) compare(c, kernels, "dbias", dbias, dbias_size, Element::float32, o, got_dbias[o]);
 }
 
+// Some of the activations as entries, in any order.
+struct Chosen {
+  std::vector<int64_t> at;
+  std::vector<float> numbers;
+
+  Chosen(Random& random, const Case& c) {
+    std::bernoulli_distribution there(std::uniform_real_distribution<>(0, 1)(random));
+    for (int64_t place : order(random, c.batch * c.n_in)) {
+      if (!there(random)) continue;
+      at.push_back(place / c.n_in), at.push_back(place % c.n_in);
+      numbers.push_back(c.x[place]);
+    }
+  }
+  Entries entries() const { return {at.data(), numbers.data(), static_cast<int64_t>(numbers.size())}; }
+
+ private:
+  static std::vector<int64_t> order(Random& random, int64_t size) {
+    std::vector<int64_t> places(size);
+    for (int64_t i = 0; i < size; i++) places[i] = i;
+    if (pick(random, 0, 1)) std::shuffle(places.begin(), places.end(), random);
+    return places;
+  }
+};
+
+void check_entries(const Kernels& kernels, Random& random, const Case& c) {
+  const Junction w = c.junction();
+  const Chosen x(random, c);
+  const int64_t count = x.entries().count;
+  std::vector<double> y(c.batch * c.n_out), dx(count), dw(c.capacity), y_size(y.size()), dx_size(count), dw_size(c.capacity);
+  for (int64_t e = 0; e < count; e++) {
+    for (int64_t k = 0; k < c.count(); k++) {
+      if (c.inputs[k] != x.at[2 * e + 1]) continue;
+      const int64_t o = x.at[2 * e] * c.n_out + c.outputs[k];
+      const double terms[] = {double(c.values[k]) * x.numbers[e], double(c.values[k]) * c.dy[o], double(x.numbers[e]) * c.dy[o]};
+      y[o] += terms[0], y_size[o] += std::abs(terms[0]);
+      dx[e] += terms[1], dx_size[e] += std::abs(terms[1]);
+      dw[k] += terms[2], dw_size[k] += std::abs(terms[2]);
+    }
+  }
+  std::vector<float> got_y(y.size(), 7.0f), got_dx(count, 7.0f), got_dw(c.capacity, 7.0f);
+  if (!in_range(x.entries(), c.batch, c.n_in) || multiply(w, x.entries(), c.batch, got_y.data()) != Status::ok ||
+      gradients(w, x.entries(), c.dy.data(), got_dx.data(), got_dw.data()) != Status::ok) {
+    fail(c, kernels, "status of entries", 0, 0, 0);
+  }
+  for (size_t i = 0; i < y.size(); i++) compare(c, kernels, "y of entries", y, y_size, Element::float32, i, got_y[i]);
+  for (int64_t e = 0; e < count; e++) compare(c, kernels, "dnumbers", dx, dx_size, Element::float32, e, got_dx[e]);
+  for (int64_t k = 0; k < c.capacity; k++) compare(c, kernels, "dw of entries", dw, dw_size, Element::float32, k, got_dw[k]);
+}
+
 // Whatever the index holds, nothing outside the buffers is touched; the sanitizer watches.
 void attack(const Kernels& kernels, Random& random, Case c) {
   const int64_t bad[] = {-1, 1, c.capacity + 1, c.capacity * 3 + 7, int64_t{1} << 40, std::numeric_limits<int64_t>::max(),
@@ -186,6 +235,10 @@ void attack(const Kernels& kernels, Random& random, Case c) {
   gradients(kernels, w, {{}, c.right(), dx.as(c.batch), nullptr, nullptr, nullptr});
   gradients(kernels, w, {c.left(), c.right(), {}, dw.data(), c.gate(), nullptr});
   std::vector<float> matrix(c.n_in * c.n_out);
+  const Chosen chosen(random, c);
+  std::vector<float> y32(c.batch * c.n_out), numbers(chosen.numbers.size());
+  multiply(w, chosen.entries(), c.batch, y32.data());
+  gradients(w, chosen.entries(), c.dy.data(), numbers.data(), dw.data());
   to_dense(kernels, w, Element::float32, matrix.data());
   from_dense(kernels, w, Element::float32, matrix.data(), dw.data());
 }
@@ -202,6 +255,7 @@ int main(int argc, char** argv) {
       set_thread_count(static_cast<int>(pick(random, 1, 5)));
       Case c(random);
       check(kernels, c);
+      check_entries(kernels, random, c);
       attack(kernels, random, c);
     }
     std::printf("%s: %d cases\n", kernels.name, cases);

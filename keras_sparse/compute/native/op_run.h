@@ -171,6 +171,23 @@ inline Activations read_activations(Run& run, const Attributes& a, int place, co
   return {tf.TF_TensorData(tensor), tf.TF_Dim(tensor, 0), a.element()};
 }
 
+// Inputs 0 and 1: pairs (sample, input) and the numbers there.
+inline Entries read_entries(Run& run, const Attributes& a, int64_t batch) {
+  TF_Tensor* at = run.input(0, 2, "entries");
+  TF_Tensor* numbers = run.input(1, 1, "numbers");
+  if (!run.ok()) return {};
+  const int64_t count = tf.TF_Dim(at, 0);
+  run.require(a.type == TF_FLOAT, "numbers must be float32");
+  run.require(tf.TF_Dim(at, 1) == 2 && tf.TF_Dim(numbers, 0) == count,
+              text("entries must be [n, 2] and numbers [n]; got [%lld, %lld] and [%lld]", count, tf.TF_Dim(at, 1),
+                   tf.TF_Dim(numbers, 0)));
+  const Entries x{static_cast<const int64_t*>(tf.TF_TensorData(at)),
+                  static_cast<const float*>(tf.TF_TensorData(numbers)), count};
+  run.require(!run.ok() || in_range(x, batch, a.n_in),
+              text("entries must be pairs (sample, input) below (%lld, %lld)", batch, a.n_in));
+  return x;
+}
+
 inline void report(Run& run, Status status, const Junction& w) {
   if (status == Status::no_memory) run.fail(TF_RESOURCE_EXHAUSTED, "not enough memory for the activations' panels");
   if (status == Status::bad_index) {

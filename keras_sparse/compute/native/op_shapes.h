@@ -60,6 +60,23 @@ void shape_gradients(TF_ShapeInferenceContext* context, TF_Status* status) {
   for (int place = with_dx; place < 2 + with_dx; place++) shapes.output(place, shapes.unknown_vector());
 }
 
+inline void shape_multiply_entries(TF_ShapeInferenceContext* context, TF_Status* status) {
+  Shapes shapes(context, status);
+  shapes.input(0, 2);
+  for (int place = 1; place < 6; place++) shapes.input(place, 1);
+  shapes.output(0, shapes.batch_of(shapes.unknown_vector()));
+}
+
+inline void shape_entries_gradients(TF_ShapeInferenceContext* context, TF_Status* status) {
+  Shapes shapes(context, status);
+  shapes.input(0, 2);
+  TF_ShapeHandle* numbers = shapes.input(1, 1);
+  shapes.input(2, 2);
+  for (int place = 3; place < 6; place++) shapes.input(place, 1);
+  shapes.output(0, numbers);
+  shapes.output(1, shapes.unknown_vector());
+}
+
 inline void shape_to_dense(TF_ShapeInferenceContext* context, TF_Status* status) {
   Shapes shapes(context, status);
   for (int place = 0; place < 3; place++) shapes.input(place, 1);

@@ -67,6 +67,14 @@ def _shaped_bias(dbias: Tensor, index: Stored, flags: dict[str, bool]) -> Tensor
     return _shaped(dbias, index.layout.shape[1] if flags["with_bias"] else 0)
 
 
+def multiply_entries(entries: Tensor, numbers: Tensor, batch: Tensor, values: Tensor, index: Stored) -> Tensor:
+    """Return x W, float32 [batch, n_out], of an x that holds `numbers` at the pairs (sample, input) `entries`."""
+    y = _ops().keras_sparse_entries_mat_mul(
+        entries, numbers, tf.reshape(batch, [1]), values, index.ids, index.rows, **_sizes(index)
+    )
+    return _shaped(y, tf.get_static_value(batch), index.layout.shape[1])
+
+
 def to_dense(values: Tensor, index: Stored, dtype: Any) -> Tensor:
     """Return the matrix [n_in, n_out]."""
     matrix = _ops().keras_sparse_to_dense(values, index.ids, index.rows, T=dtype, **_sizes(index))
@@ -163,6 +171,14 @@ def _outer_gradients(
     if op.get_attr("with_bias"):
         by_dy += tf.cast(ddbias, by_dy.dtype)
     return multiply(_gated(dy, y, relu), ddvalues, index, transpose=True), _gated(by_dy, y, relu)
+
+
+@tf.RegisterGradient("KerasSparseEntriesMatMul")
+def _multiply_entries_gradient(op: Any, dy: Tensor) -> list[Tensor | None]:
+    entries, numbers, _, values, ids, rows = op.inputs
+    index = _index(op)
+    dnumbers, dvalues = _ops().keras_sparse_entries_gradients(entries, numbers, dy, values, ids, rows, **_sizes(index))
+    return [None, dnumbers, None, _shaped(dvalues, index.layout.capacity), None, None]
 
 
 @tf.RegisterGradient("KerasSparseToDense")

@@ -39,6 +39,18 @@ struct Backward {
 };
 Status gradients(const Kernels&, const Junction&, const Backward&);
 
+// Sparse activations: numbers at pairs (sample, input), no pair twice.
+struct Entries {
+  const int64_t* at = nullptr;
+  const float* numbers = nullptr;
+  int64_t count = 0;
+};
+bool in_range(const Entries& x, int64_t batch, int64_t n_in);
+
+// y = x W, [batch, n_out], and the backward: dnumbers [count] and dw [capacity], of entries that are in range.
+Status multiply(const Junction&, const Entries& x, int64_t batch, float* y);
+Status gradients(const Junction&, const Entries& x, const float* dy, float* dnumbers, float* dw);
+
 // The matrix [n_in, n_out], and the entries of a matrix at the connections, [capacity] with a tail of zeros.
 Status to_dense(const Kernels&, const Junction&, Element, void* matrix);
 Status from_dense(const Kernels&, const Junction&, Element, const void* matrix, float* values);

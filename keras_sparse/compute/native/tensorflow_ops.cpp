@@ -4,6 +4,8 @@
 //   KerasSparseGradients(x, y, dy, values, ids, rows) -> dx, dvalues, dbias
 //                                                          the backward of x W + bias; with `relu`, y tells where
 //   KerasSparseOuter(x, y, dy, ids, rows) -> dvalues, dbias            the same without dx
+//   KerasSparseEntriesMatMul(entries, numbers, batch, values, ids, rows) -> y      x W of numbers at (sample, input)
+//   KerasSparseEntriesGradients(entries, numbers, dy, values, ids, rows) -> dnumbers, dvalues
 //   KerasSparseToDense(values, ids, rows) -> matrix                     [n_in, n_out]
 //   KerasSparseFromDense(matrix, ids, rows) -> values                   its entries at the connections
 //
@@ -63,6 +65,37 @@ void compute_gradients(void* attributes, TF_OpKernelContext* context) {
   if (run.ok()) report(run, gradients(*chosen_kernels, w, g), w);
 }
 
+void compute_multiply_entries(void* attributes, TF_OpKernelContext* context) {
+  const auto& a = *static_cast<Attributes*>(attributes);
+  Run run(context);
+  Junction w;
+  TF_Tensor* values = run.input(3, 1, "values");
+  if (!values || !read_junction(run, a, 4, values, &w)) return;
+  TF_Tensor* size = run.input(2, 1, "batch");
+  run.require(!size || tf.TF_Dim(size, 0) == 1, "batch must be one number");
+  if (!run.ok()) return;
+  const int64_t batch = *static_cast<const int64_t*>(tf.TF_TensorData(size));
+  run.require(batch >= 0 && batch <= INT32_MAX, text("batch must lie in [0, 2^31), but is %lld", batch));
+  const Entries x = read_entries(run, a, batch);
+  const int64_t dims[] = {batch, a.n_out};
+  auto* y = run.ok() ? static_cast<float*>(run.output(0, TF_FLOAT, dims, 2)) : nullptr;
+  if (run.ok()) report(run, multiply(w, x, batch, y), w);
+}
+
+void compute_entries_gradients(void* attributes, TF_OpKernelContext* context) {
+  const auto& a = *static_cast<Attributes*>(attributes);
+  Run run(context);
+  Junction w;
+  TF_Tensor* values = run.input(3, 1, "values");
+  if (!values || !read_junction(run, a, 4, values, &w)) return;
+  const Activations dy = read_activations(run, a, 2, "dy", a.n_out);
+  const Entries x = read_entries(run, a, dy.batch);
+  if (!run.ok()) return;
+  auto* dnumbers = static_cast<float*>(run.output(0, TF_FLOAT, &x.count, 1));
+  auto* dw = static_cast<float*>(run.output(1, TF_FLOAT, &w.capacity, 1));
+  if (run.ok()) report(run, gradients(w, x, static_cast<const float*>(dy.data), dnumbers, dw), w);
+}
+
 void compute_to_dense(void* attributes, TF_OpKernelContext* context) {
   const auto& a = *static_cast<Attributes*>(attributes);
   Run run(context);
@@ -98,6 +131,10 @@ const Op kOps[] = {
      shape_gradients<true>, compute_gradients<true>},
     {"KerasSparseOuter", {"x: T", "y: T", "dy: T"}, {"dvalues: float", "dbias: float"}, shape_gradients<false>,
      compute_gradients<false>},
+    {"KerasSparseEntriesMatMul", {"entries: int64", "numbers: T", "batch: int64", "values: float"}, {"y: T"},
+     shape_multiply_entries, compute_multiply_entries},
+    {"KerasSparseEntriesGradients", {"entries: int64", "numbers: T", "dy: T", "values: float"},
+     {"dnumbers: T", "dvalues: float"}, shape_entries_gradients, compute_entries_gradients},
     {"KerasSparseToDense", {"values: float"}, {"matrix: T"}, shape_to_dense, compute_to_dense},
     {"KerasSparseFromDense", {"matrix: T"}, {"values: float"}, shape_from_dense, compute_from_dense},
 };
