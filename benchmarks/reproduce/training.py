@@ -94,11 +94,23 @@ def fit(
     progress: Callable[[float], None] | None = None,
     callbacks: Sequence[keras.callbacks.Callback] = (),
     steps_per_execution: int = 1,
+    smoothing: float = 0.0,
 ) -> None:
-    """Compile and train; without looking at the test part."""
-    model.compile(optimizer, LOSS, metrics=["accuracy"], steps_per_execution=steps_per_execution)
+    """Compile and train; without looking at the test part. `smoothing`: of labels."""
+    loss = _smoothed(data.classes, smoothing) if smoothing else LOSS
+    model.compile(optimizer, loss, metrics=["accuracy"], steps_per_execution=steps_per_execution)
     more = [] if progress is None else [_Progress(progress, epochs)]
     model.fit(data.x_train, data.y_train, batch_size=batch, epochs=epochs, verbose=0, callbacks=[*callbacks, *more])
+
+
+def _smoothed(classes: int, amount: float) -> Callable[[Any, Any], Any]:
+    """Return the cross-entropy for labels of which `amount` is spread over all classes."""
+
+    def loss(labels: Any, found: Any) -> Any:
+        wanted = keras.ops.one_hot(keras.ops.cast(keras.ops.reshape(labels, [-1]), "int32"), classes)
+        return keras.losses.categorical_crossentropy(wanted, found, label_smoothing=amount)
+
+    return loss
 
 
 def accuracy(model: Any, data: Data) -> float:
