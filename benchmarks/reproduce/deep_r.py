@@ -14,10 +14,12 @@ from .experiment import Experiment, Results, Run, Setting
 
 SIZES = (784, 300, 100, 10)
 PROTOCOL = """
-The settings of the authors' code (Bellec et al. 2018): 784-300-100-10 without biases, SGD 0.5, batch 10, α = 1e-5, T
-= 2.5e-11 (noise 1e-5), initial weights N(0, 1 / n_in), softmax; 2352 + 900 + 300 = 3552 of 266,200 connections for 10
-epochs, and 2662 (1.0 %, divided alike) for 30. The number of connections of every junction is checked after every one
-of the steps. Test accuracy after the last epoch. Published: the paper.
+784-300-100-10 without biases, softmax, 2352 + 900 + 300 = 3552 of 266,200 connections, or 2662 (1.0 %, divided alike).
+Batch normalisation before ReLU (foldable into the junctions, not counted), 25 epochs, batch 128, Adam 3e-2 with 200
+steps of warm-up and a cosine to 0, L2 3e-4, α = 1e-5, T = 2.5e-11: chosen on 10,000 of the training pictures.
+"Authors' settings": those of the code of Bellec et al. 2018, without normalisation, SGD 0.5, batch 10, initial weights
+N(0, 1 / n_in), 10 epochs. The number of connections of every junction is checked after every one of the steps. Test
+accuracy after the last epoch. Published: the paper.
 """
 
 
@@ -38,25 +40,37 @@ class CheckCount(keras.callbacks.Callback):
         self.checked += 1
 
 
-def network(counts: list[int], seed: int) -> keras.Sequential:
-    """Return the authors' network with so many connections per junction."""
+def network(counts: list[int], seed: int, *, normalize: bool, l2: float = 0.0) -> keras.Sequential:
+    """Return the network with so many connections per junction; without normalisation the authors' one."""
     sizes = [n_in * n_out for n_in, n_out in training.shapes(SIZES)]
     densities = [count / size for count, size in zip(counts, sizes, strict=True)]
-    # Fans of the whole matrix, not of the few connections: VarianceScaling would go by those.
-    small = [keras.initializers.RandomNormal(stddev=n_in**-0.5) for n_in in SIZES[:-1]]
-    return training.mlp(SIZES, densities, seed=seed, use_bias=False, initializer=small)
+    # The authors go by fans of the whole matrix, not of the few connections as VarianceScaling does.
+    theirs = [keras.initializers.RandomNormal(stddev=n_in**-0.5) for n_in in SIZES[:-1]]
+    return training.mlp(
+        SIZES,
+        densities,
+        seed=seed,
+        use_bias=False,
+        normalize=normalize,
+        initializer="he_normal" if normalize else theirs,
+        regularizer=keras.regularizers.L2(l2) if l2 else None,
+    )
 
 
 def run(this: Run) -> Results:
     training.start(this.seed)
     mnist = data.images("mnist", this.data_dir)
-    model = network(this["connections"], this.seed)
+    ours = this["normalize"]
+    model = network(this["connections"], this.seed, normalize=ours, l2=this["l2"])
     rewire = ks.Rewire(ks.DeepR(l1=this["l1"], temperature=this["temperature"]))
     check = CheckCount(this["connections"])
+    total = training.steps(mnist, this["batch"], this["epochs"])
     training.fit(
         model,
         mnist,
-        optimizer=keras.optimizers.SGD(this["rate"]),
+        optimizer=keras.optimizers.Adam(training.cosine(this["rate"], total, warm_up=min(200, total // 2)))
+        if ours
+        else keras.optimizers.SGD(this["rate"]),
         batch=this["batch"],
         epochs=this["epochs"],
         progress=this.progress,
@@ -65,14 +79,18 @@ def run(this: Run) -> Results:
     return {**training.summary(model, mnist), "steps": check.checked}
 
 
-COMMON = {"rate": 0.5, "initial": "1 / n_in", "batch": 10, "l1": 1e-5, "temperature": 2.5e-11}
+WALK = {"l1": 1e-5, "temperature": 2.5e-11}
+OURS = {"normalize": True, "rate": 3e-2, "l2": 3e-4, "batch": 128, "epochs": 25, **WALK}
+THEIRS = {"normalize": False, "rate": 0.5, "l2": 0.0, "batch": 10, "epochs": 10, **WALK}
+K3552, K2662 = {"connections": [2352, 900, 300]}, {"connections": [1763, 675, 224]}
 EXPERIMENT = Experiment(
     name="deep_r",
     title="DEEP R with exactly K connections",
     protocol=PROTOCOL,
     settings=[
-        Setting("3552 (1.3 %)", {"connections": [2352, 900, 300], "epochs": 10, **COMMON}, "96.2"),
-        Setting("2662 (1.0 %), longer", {"connections": [1763, 675, 224], "epochs": 30, **COMMON}, "96.3"),
+        Setting("3552 (1.3 %)", {**K3552, **OURS}, "96.2"),
+        Setting("2662 (1.0 %)", {**K2662, **OURS}, "96.3"),
+        Setting("3552, authors' settings", {**K3552, **THEIRS}, "96.2"),
     ],
     run=run,
     columns={"accuracy": "test accuracy, %", "connections": "connections", "steps": "steps checked"},

@@ -218,7 +218,7 @@ def test_every_experiment_is_well_formed(name):
 def test_counts_of_the_experiments():
     from benchmarks.reproduce import deep_r, predefined
 
-    assert [sum(s.parameters["connections"]) for s in deep_r.EXPERIMENT.settings] == [3552, 2662]
+    assert [sum(s.parameters["connections"]) for s in deep_r.EXPERIMENT.settings] == [3552, 2662, 3552]
     for setting in predefined.EXPERIMENT.settings:
         sizes, densities = setting.parameters["sizes"], setting.parameters["densities"]
         for n_in, n_out, density in zip(sizes, sizes[1:], densities):
