@@ -2,7 +2,7 @@
 
 import keras as _keras
 
-from . import analysis, testing
+from . import analysis, models, testing
 from .backup import Backup
 from .compute.exporting import stock_ops
 from .inspection import inspect
@@ -84,6 +84,7 @@ __all__ = [
     "allocate",
     "analysis",
     "inspect",
+    "models",
     "realign",
     "resize",
     "sparsify",
