@@ -8,6 +8,12 @@ from .compute.exporting import stock_ops
 from .inspection import inspect
 from .layers.all_relu import AllReLU
 from .layers.sparse_dense import SparseDense
+from .layers.sparse_gru import SparseGRU
+from .layers.sparse_gru_cell import SparseGRUCell
+from .layers.sparse_lstm import SparseLSTM
+from .layers.sparse_lstm_cell import SparseLSTMCell
+from .layers.sparse_simple_rnn import SparseSimpleRNN
+from .layers.sparse_simple_rnn_cell import SparseSimpleRNNCell
 from .layers.srelu import SReLU
 from .resizing import resize
 from .rewiring.deep_r import DeepR
@@ -73,6 +79,12 @@ __all__ = [
     "Schedule",
     "SoftDeepR",
     "SparseDense",
+    "SparseGRU",
+    "SparseGRUCell",
+    "SparseLSTM",
+    "SparseLSTMCell",
+    "SparseSimpleRNN",
+    "SparseSimpleRNNCell",
     "Static",
     "Structured",
     "allocate",
