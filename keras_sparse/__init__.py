@@ -10,6 +10,12 @@ from .layers.all_relu import AllReLU
 from .layers.sparse_attention import SparseGroupQueryAttention, SparseMultiHeadAttention
 from .layers.sparse_dense import SparseDense
 from .layers.sparse_einsum_dense import SparseEinsumDense
+from .layers.sparse_gru import SparseGRU
+from .layers.sparse_gru_cell import SparseGRUCell
+from .layers.sparse_lstm import SparseLSTM
+from .layers.sparse_lstm_cell import SparseLSTMCell
+from .layers.sparse_simple_rnn import SparseSimpleRNN
+from .layers.sparse_simple_rnn_cell import SparseSimpleRNNCell
 from .layers.srelu import SReLU
 from .resizing import resize
 from .rewiring.deep_r import DeepR
@@ -77,8 +83,14 @@ __all__ = [
     "SoftDeepR",
     "SparseDense",
     "SparseEinsumDense",
+    "SparseGRU",
+    "SparseGRUCell",
     "SparseGroupQueryAttention",
+    "SparseLSTM",
+    "SparseLSTMCell",
     "SparseMultiHeadAttention",
+    "SparseSimpleRNN",
+    "SparseSimpleRNNCell",
     "Static",
     "Structured",
     "allocate",

@@ -18,13 +18,19 @@ _NEED_A_MATRIX = (ki.Orthogonal, ki.Identity, *((ki.STFT,) if hasattr(ki, "STFT"
 _TRUNCATED_STD = 0.87962566103423978
 
 
-def check(initializer: Any, layer: str) -> Any:
-    """Return Keras' initializer object for `initializer`, or raise ValueError if it cannot fill connections."""
+def check(initializer: Any, layer: str, *, instead: str = "he_normal") -> Any:
+    """Return Keras' initializer object for `initializer`, or raise ValueError if it cannot fill connections.
+
+    Args:
+        initializer: as Keras' layers take it.
+        layer: the layer's name, for the error.
+        instead: what the error recommends.
+    """
     initializer = keras.initializers.get(initializer)
     if isinstance(initializer, _NEED_A_MATRIX):
         raise ValueError(
             f"{layer}: {type(initializer).__name__} initializes a whole matrix, and a sparse kernel stores only its "
-            "connections. Use a variance-scaling initializer such as 'he_normal', or a constant or random one."
+            f"connections. Use a variance-scaling initializer such as {instead!r}, or a constant or random one."
         )
     return initializer
 

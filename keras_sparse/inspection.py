@@ -10,8 +10,8 @@ from typing import Any
 import keras
 
 from .compute.exporting import itemsize
+from .junctions import kernels as sparse_kernels
 from .junctions import layers
-from .kernel import SparseKernel
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,7 @@ def inspect(model: keras.Model) -> Inspection:
                 kernels.add(id(variable))
                 reports.append(report)
                 total += report.bytes
-    index = {id(v) for layer in layers(model) for k in _sparse(layer) for v in k.index_variables}
+    index = {id(v) for layer in layers(model) for k in sparse_kernels(layer) for v in k.index_variables}
     others = [v for v in model.weights if id(v) not in kernels | index]
     connections = sum(report.connections for report in reports)
     positions = sum(prod(report.shape) for report in reports)
@@ -118,12 +118,8 @@ def inspect(model: keras.Model) -> Inspection:
     )
 
 
-def _sparse(layer: keras.layers.Layer) -> list[SparseKernel]:
-    return [value for value in vars(layer).values() if isinstance(value, SparseKernel)]
-
-
 def _junctions(layer: keras.layers.Layer) -> Iterator[tuple[keras.Variable, JunctionReport]]:
-    sparse = _sparse(layer)
+    sparse = sparse_kernels(layer)
     for kernel in sparse:
         name = layer.name if len(sparse) == 1 else f"{layer.name}/{kernel.name}"
         choice = kernel.choice()

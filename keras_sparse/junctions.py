@@ -40,14 +40,22 @@ def layers(model: Any) -> Iterator[keras.layers.Layer]:
 
 
 def junctions(model: Any) -> list[Junction]:
-    """Return the sparse kernels of `model`, each once."""
+    """Return the sparse kernels of `model`, each once: a recurrent layer comes before its cell."""
     found: list[Junction] = []
+    seen: set[int] = set()
     for layer in layers(model):
-        kernels = [value for value in vars(layer).values() if isinstance(value, SparseKernel)]
-        for kernel in kernels:
-            name = layer.name if len(kernels) == 1 else f"{layer.name}/{kernel.name}"
-            found.append(Junction(len(found), name, layer, kernel))
+        own = kernels(layer)
+        for kernel in own:
+            if id(kernel) not in seen:
+                seen.add(id(kernel))
+                name = layer.name if len(own) == 1 else f"{layer.name}/{kernel.name}"
+                found.append(Junction(len(found), name, layer, kernel))
     return found
+
+
+def kernels(layer: keras.layers.Layer) -> list[SparseKernel]:
+    """Return the sparse kernels that are attributes of `layer`."""
+    return [value for value in vars(layer).values() if isinstance(value, SparseKernel)]
 
 
 def select(model: Any, chosen: Any) -> list[Junction]:

@@ -11,9 +11,10 @@ from keras import ops
 from numpy.typing import NDArray
 
 from . import constraints, initializers
-from .compute import decoding, dispatch, exporting, host, paths, product, recording
+from .compute import decoding, dispatch, exporting, host, paths, recording
 from .kernel_state import Index, KernelState
 from .kernel_storage import KernelStorage
+from .multiplier import Multiplier
 from .topology import counter_rng
 from .topology.connectivity import Connectivity, Int64, check_shape
 from .topology.layout import Layout
@@ -91,6 +92,7 @@ class SparseKernel:
         # Not read back from the variables: inside a tf.function they have no value yet.
         self.slots_fingerprint = self._storage.first_fingerprint
         self.next_capacity: int | None = None
+        self.parts = 1  # equal ranges of outputs that rewiring sees as kernels of their own
         self.constraint: constraints.ConnectionConstraint | None = None
         if constraint is not None:
             self.constraint = constraints.ConnectionConstraint(constraint, self)
@@ -102,6 +104,11 @@ class SparseKernel:
 
     def __repr__(self) -> str:
         return f"SparseKernel({self.path}, {self.connectivity!r})"
+
+    @property
+    def owner(self) -> keras.layers.Layer:
+        """The layer that its variables are of: the cell, of a recurrent layer."""
+        return self._layer
 
     @property
     def values(self) -> keras.Variable:
@@ -205,38 +212,25 @@ class SparseKernel:
             bias: added to the result, one number per feature; not for a transposed product.
             relu: let negative results become zero; a native kernel does both within the product.
         """
-        if transpose and (relu or bias is not None):
-            raise ValueError("`bias` and `relu` are for the product with the kernel, not with the transposed one.")
-        size_in, size_out = (self._shape[1], self._shape[0]) if transpose else self._shape
-        x = ops.cast(x, self._layer.compute_dtype)
         if paths.sparse(x):
-            return self._matmul_entries(x, transpose=transpose, bias=bias, relu=relu)
-        flat = x if len(x.shape) == 2 else ops.reshape(x, [-1, size_in])
+            return self._matmul_entries(
+                ops.cast(x, self._layer.compute_dtype), transpose=transpose, bias=bias, relu=relu
+            )
+        return self.multiplier()(x, transpose, bias=bias, relu=relu)
+
+    def multiplier(self, *, repeated: bool = False) -> Multiplier:
+        """Return `matmul` for the kernel as it is now, for several products.
+
+        Args:
+            repeated: whether many products follow, so that a kernel that is nearly full is better built once.
+        """
         exported = keras.backend.backend() == "tensorflow" and exporting.exporting()
         choice = self.choice(portable=exported)
-        path = paths.get(choice.module or choice.path)
-        # The native kernels take float32 values whatever the activations are.
-        dtype = "float32" if choice.path == "native" else x.dtype
-        values = ops.cast(paths.value(self.values), dtype)
-        bias = None if bias is None else ops.cast(bias, dtype)
-        if exported:
-            index = self._storage.exported_index(choice.path, cast(paths.DecodedPath, path).index)
-            operand = path.prepare(values[: len(self)], index, self._shape)
-            y = paths.finished(path.multiply(flat, operand, self._shape, transpose=transpose), bias, relu)
-        else:
-            recorder = recording.current()
-            y = product.matmul(
-                path,
-                path.operands(*self._storage.index_tensors(), self.layout),
-                flat,
-                values,
-                self._shape,
-                transpose=transpose,
-                bias=bias,
-                relu=relu,
-                on_backward=None if recorder is None else recording.hook(recorder, self),
-            )
-        return y if len(x.shape) == 2 else ops.reshape(y, [*ops.shape(x)[:-1], size_out])
+        if repeated:
+            choice = dispatch.repeated(choice, self._shape, self._storage.written, self._layer.compute_dtype)
+        recorder = None if exported else recording.current()
+        hook = None if recorder is None else recording.hook(recorder, self)
+        return Multiplier(self._storage, choice, self._layer.compute_dtype, exported=exported, on_backward=hook)
 
     def _matmul_entries(self, x: Tensor, *, transpose: bool, bias: Tensor | None, relu: bool) -> Tensor:
         """Return x W of a `tf.SparseTensor` [batch, n_in]."""

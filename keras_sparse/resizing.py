@@ -58,10 +58,10 @@ def resize(model: keras.Model, capacity: str | int | Mapping[str, int] = "fit") 
     _copy_variables(model.variables, copy.variables, ours)
     for old, new in zip(found, twins, strict=True):
         new.kernel.copy(old.kernel)
-        if getattr(new.layer, "capacity", None) is not None:
-            new.layer.capacity = (
-                None  # the build configuration has it: a layer made from `get_config` alone starts anew
-            )
+        # The build configuration has it: a layer made from `get_config` alone starts anew.
+        owner, argument = new.kernel.owner, new.kernel.name.removesuffix("kernel") + "capacity"
+        if getattr(owner, argument, None) is not None:
+            setattr(owner, argument, None)
     if getattr(model, "compiled", False):
         _compile(model, copy, found, twins)
     return copy

@@ -109,6 +109,17 @@ def choose(
     return Choice(choice.path, f"{choice.reason} ({obstacle})")
 
 
+def repeated(choice: Choice, shape: tuple[int, int], connections: int, dtype: str = "float32") -> Choice:
+    """Return how `choice` is carried out where one kernel is multiplied many times in a loop, as in a recurrent layer.
+
+    What decides at every product whether to build the matrix would build, and keep, one for every step.
+    """
+    if choice.module != "native.adaptive":
+        return choice
+    module = "native.dense" if dense_allowed(shape, connections, itemsize(dtype)) else ""
+    return Choice(choice.path if not module else "dense", choice.reason, module)
+
+
 def _native_obstacle(device: str, dtype: str, native: str | None, portable: bool) -> str | None:
     if portable:
         return "exported models use stock ops"

@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from . import workers
+
 if TYPE_CHECKING:
     from ..kernel import SparseKernel
 
@@ -41,22 +43,32 @@ def recording(recorder: Recorder) -> Iterator[None]:
 def to_host(x: Tensor, dy: Tensor, sink: Callable[[int, Any, Any], None]) -> None:
     """Hand X and dY to `sink` as NumPy arrays (float32), whenever the backward runs.
 
-    Under a strategy of TensorFlow every replica hands in those of the whole batch.
+    Every replica hands in its own; under a strategy of several processes those of the whole batch.
 
     Args:
         x: [batch, n_in].
         dy: [batch, n_out].
-        sink: called with (replica, x, dy), from a thread of TensorFlow's.
+        sink: called with (replica, x, dy), from a thread of TensorFlow's; the number of a replica that hands in the
+            whole batch is negative.
+
+    Raises:
+        ValueError: inside a loop, such as that of a recurrent layer, under a strategy of several processes.
     """
     import tensorflow as tf
 
     x, dy = tf.cast(x, tf.float32), tf.cast(dy, tf.float32)
     context = tf.distribute.get_replica_context()
-    number = 0
-    if context is not None and context.num_replicas_in_sync > 1:
-        # Several workers gather only tensors with a device, which arguments of a function do not have.
-        x, dy = (context.all_gather(tf.identity(part), axis=0) for part in (x, dy))
-        number = context.replica_id_in_sync_group
+    number = 0 if context is None else context.replica_id_in_sync_group
+    if workers.several() and context is not None:
+        number = -1 - number
+        try:
+            # Several workers gather only tensors with a device, which arguments of a function do not have.
+            x, dy = (context.all_gather(tf.identity(part), axis=0) for part in (x, dy))
+        except RuntimeError:  # workers do not talk to each other in the middle of a loop
+            raise ValueError(
+                "Under a strategy of several workers a policy that grows by gradient cannot look into the steps of a "
+                "recurrent layer. Use one that grows at random, such as ks.SET(), or leave the layer out by `layers=`."
+            ) from None
     tf.numpy_function(lambda replica, left, right: sink(int(replica), left, right), [number, x, dy], [])
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from copy import copy
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -102,6 +103,12 @@ class Gradient:
     def coarse(self, size: tuple[int, int], layout: Layout) -> CoarseGradient:
         """Return the gradient of whole blocks of `size` (inputs, outputs); `layout` is that of the kernel of blocks."""
         return CoarseGradient(self._x, self._dy, size, layout)
+
+    def columns(self, outputs: slice, layout: Layout) -> Gradient:
+        """Return the gradient of some of the outputs as of a kernel of its own, with the storage order `layout`."""
+        part = copy(self)
+        part._dy, part._layout = self._dy[:, outputs], layout
+        return part
 
     def outputs(self) -> Iterator[tuple[int, Floats]]:
         """Yield (first output, gradient [n_in, outputs]) for consecutive outputs."""

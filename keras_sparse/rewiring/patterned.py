@@ -15,11 +15,14 @@ from ..topology.connectivity import Connectivity, Int64
 from ..topology.layout import Layout
 from ..topology.nm import NM
 from .gradient import Array, Gradient, Scores
+from .parts import PartedView
 from .policy import _CANDIDATES, Change, Floats, KernelView, Policy
 
 
 def view_of(kernel: SparseKernel, name: str, **what: Any) -> KernelView:
-    """Return the view of a kernel that its pattern asks for; arguments as for `KernelView`."""
+    """Return the view of a kernel that its pattern, or its parts, ask for; arguments as for `KernelView`."""
+    if kernel.parts > 1:
+        return PartedView(kernel, name, **what)
     kind = {NM: GroupView, Block: BlockView}.get(type(kernel.pattern), KernelView)
     return kind(kernel, name, **what)
 

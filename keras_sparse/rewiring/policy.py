@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
@@ -78,7 +78,7 @@ class KernelView:
         key: tuple[int, ...],
         updates: int = 0,
         gradient: Gradient | CoarseGradient | None = None,
-        memory: dict[str, NDArray[Any]] | None = None,
+        memory: MutableMapping[str, NDArray[Any]] | None = None,
     ) -> None:
         self.name = name
         self.layout: Layout = kernel.layout
@@ -87,7 +87,7 @@ class KernelView:
         self.capacity: int = kernel.capacity
         self.updates = updates
         self.gradient = gradient
-        self.memory: dict[str, NDArray[Any]] = {} if memory is None else memory
+        self.memory: MutableMapping[str, NDArray[Any]] = {} if memory is None else memory
         self._slots = slots
         self._kernel = kernel
         self._key = key
@@ -189,6 +189,14 @@ class KernelView:
         if name not in self.memory:
             self.memory[name] = np.array([number], np.int64)
         return int(self.memory[name][0])
+
+    def shown(self) -> list[KernelView]:
+        """Return the views that a policy gets for this kernel: itself, or several."""
+        return [self]
+
+    def combined(self, changes: Sequence[Change | None]) -> Change | None:
+        """Return what answers to the views in `shown` mean together."""
+        return changes[0]
 
     def resolve(self, change: Change) -> tuple[KernelView, Change]:
         """Return the kernel's own view and what `change`, an answer to this one, means there."""

@@ -13,6 +13,7 @@ from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import keras
+import numpy as np
 
 from ..compute import recording
 from ..junctions import Junction
@@ -79,16 +80,21 @@ class Recorded:
         """
         found = {}
         for junction in junctions:
-            # Every replica saw the whole batch; one of them is enough.
             replicas = sorted(replica for kernel, replica in self._parts if kernel == id(junction.kernel))
             if not replicas:
                 raise ValueError(
                     f"{who} needs the gradient of {junction.name}, but the step took none: the loss does not depend on "
                     "it, or its layer is frozen. Name the layers to rewire by `layers=`."
                 )
-            parts = self._parts[id(junction.kernel), replicas[0]]
+            several = replicas if replicas[0] >= 0 else replicas[:1]  # that one has the whole batch
+            parts = [part for replica in several for part in self._in_order(id(junction.kernel), replica)]
             found[junction.number] = Gradient(junction.kernel.layout, parts)
         return found
+
+    def _in_order(self, kernel: int, replica: int) -> list[tuple[Any, Any]]:
+        """Return the parts in an order that does not depend on which step of a loop came first."""
+        parts = self._parts[kernel, replica]
+        return sorted(parts, key=lambda part: [float(np.sum(array, dtype=np.float64)) for array in reversed(part)])
 
 
 class Probe:

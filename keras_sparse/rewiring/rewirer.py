@@ -185,7 +185,8 @@ class Rewirer:
         gradients = self._gradients(junctions)
         if not all(gradient.finite for gradient in gradients.values()):
             return  # a loss that overflowed: the optimizer does nothing either
-        self.policy.observe(self._views(junctions, self._look(junctions), states, 0, gradients))
+        views = self._views(junctions, self._look(junctions), states, 0, gradients)
+        self.policy.observe([shown for view in views for shown in view.shown()])
 
     def _views(
         self,
@@ -235,23 +236,27 @@ class Rewirer:
             return []
         views = self._views(junctions, indices, states, step, gradients)
         keys = [self._key(j, s, step) for j, s in zip(junctions, states, strict=True)]
+        shown = [view.shown() for view in views]
         changes: Sequence[Change | None] = decide(
-            views,
+            [view for several in shown for view in several],
             step=step,
             progress=progress,
             learning_rate=optimizer_state.learning_rate(self._optimizer),
             rng=counter_rng.generator(keys[0][0], _POLICY_STREAM, *keys[0][1:]),
         )
         who = type(self.policy).__name__
-        if len(changes) != len(views):
+        wanted = sum(map(len, shown))
+        if len(changes) != wanted:
             raise ValueError(
-                f"{who}: expected {len(views)} changes, one per kernel (None for no change); got {len(changes)}."
+                f"{who}: expected {wanted} changes, one per kernel (None for no change); got {len(changes)}."
             )
+        answers = iter(changes)
+        whole = [view.combined([next(answers) for _ in several]) for view, several in zip(views, shown, strict=True)]
         plans = [
             None if change is None else Plan(j.kernel, *view.resolve(change), f"{who} on {j.name}")
-            for j, view, change in zip(junctions, views, changes, strict=True)
+            for j, view, change in zip(junctions, views, whole, strict=True)
         ]
-        del views, changes, indices, gradients
+        del views, shown, changes, answers, whole, indices, gradients
         entries = []
         for number, (junction, key, state) in enumerate(zip(junctions, keys, states, strict=True)):
             # After a final update the next fit's first epoch still has its update before it.
