@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import keras
 from keras import ops
@@ -58,6 +58,9 @@ class SparseCell(SparseLayer):
     """
 
     gates: ClassVar[int]
+    activation: Any
+    recurrent_activation: Any
+    bias_initializer: Any
 
     def __init__(
         self,
@@ -81,7 +84,7 @@ class SparseCell(SparseLayer):
         **kwargs: Any,
     ) -> None:
         who = kwargs.get("name") or type(self).__name__
-        super().__init__(
+        cast(Any, super()).__init__(
             checked_units(units, who),
             kernel_initializer=initializers.check(kernel_initializer, who),
             recurrent_initializer=initializers.check(recurrent_initializer, who, instead=RECURRENT_INITIALIZER),
@@ -189,7 +192,7 @@ class SparseCell(SparseLayer):
 
     def _split(self, z: Tensor) -> list[Tensor]:
         """Return the gates of [batch, gates · units]."""
-        return ops.split(z, self.gates, axis=-1)
+        return list(cast(Any, ops.split(z, self.gates, axis=-1)))
 
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments."""

@@ -37,8 +37,8 @@ class SparseLayer(keras.layers.Layer):
         built = getattr(self, "_built_capacities", {}).get(name)
         if built is not None:
             capacity = built
-            if capacity < connections:  # of a network that has shrunk; its connections come from the file
-                connections, first = capacity, Random()
+            if built < connections:  # of a network that has shrunk; its connections come from the file
+                connections, first = built, Random()
         kernel = SparseKernel(
             self,
             shape,
