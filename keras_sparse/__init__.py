@@ -7,6 +7,8 @@ from .backup import Backup
 from .compute.exporting import stock_ops
 from .inspection import inspect
 from .layers.all_relu import AllReLU
+from .layers.sparse_conv1d import SparseConv1D
+from .layers.sparse_conv2d import SparseConv2D
 from .layers.sparse_dense import SparseDense
 from .layers.srelu import SReLU
 from .resizing import resize
@@ -72,6 +74,8 @@ __all__ = [
     "SRigL",
     "Schedule",
     "SoftDeepR",
+    "SparseConv1D",
+    "SparseConv2D",
     "SparseDense",
     "Static",
     "Structured",

@@ -210,7 +210,7 @@ class SparseKernel:
         x = ops.cast(x, self._layer.compute_dtype)
         flat = x if len(x.shape) == 2 else ops.reshape(x, [-1, size_in])
         exported = keras.backend.backend() == "tensorflow" and exporting.exporting()
-        choice = self.choice(portable=exported)
+        choice = SparseKernel.choice(self, portable=exported)  # that of matrix products
         path = paths.get(choice.module or choice.path)
         # The native kernels take float32 values whatever the activations are.
         dtype = "float32" if choice.path == "native" else x.dtype
@@ -242,7 +242,7 @@ class SparseKernel:
             x: [..., n_in].
             y: [..., n_out], with the same leading dimensions.
         """
-        choice = self.choice()
+        choice = SparseKernel.choice(self)
         path = paths.get(choice.module or choice.path)
         operands = path.operands(*self._storage.index_tensors(), self.layout)
         x = ops.reshape(ops.convert_to_tensor(x), [-1, self._shape[0]])

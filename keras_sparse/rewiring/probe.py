@@ -33,6 +33,13 @@ class Recorded:
     @contextmanager
     def collecting(self, junctions: Sequence[Junction]) -> Iterator[None]:
         """Record what is traced or run inside; functions traced inside record whenever they run."""
+        for junction in junctions:
+            groups = getattr(getattr(junction.kernel, "geometry", None), "groups", 1)
+            if groups > 1:
+                raise ValueError(
+                    f"{junction.name} is a convolution of {groups} groups, whose dense gradient is not to be had. Use "
+                    "a policy that grows at random, such as ks.SET(), or name the layers to rewire by `layers=`."
+                )
         self._parts.clear()
         self._kernels = {id(junction.kernel) for junction in junctions}
         reference = weakref.ref(self)
@@ -87,7 +94,9 @@ class Recorded:
                     "it, or its layer is frozen. Name the layers to rewire by `layers=`."
                 )
             parts = self._parts[id(junction.kernel), replicas[0]]
-            found[junction.number] = Gradient(junction.kernel.layout, parts)
+            images = parts[0][0].ndim == 4  # a convolution of single pixels is a matrix product
+            geometry = getattr(junction.kernel, "geometry", None) if images else None
+            found[junction.number] = Gradient(junction.kernel.layout, parts, geometry)
         return found
 
 
