@@ -64,6 +64,7 @@ format: $(VENV)/.dev-installed  ## Format the sources.
 
 bench: $(VENV)/.installed  ## Time and measure sparse layers against keras.layers.Dense (a quarter of an hour).
 	$(BIN)/python benchmarks/junction.py
+	$(BIN)/python benchmarks/convolution.py
 	$(BIN)/python benchmarks/model_fit.py
 	$(BIN)/python benchmarks/inference.py
 	$(BIN)/python benchmarks/memory.py

@@ -28,8 +28,13 @@ class ConvolutionKernel(SparseKernel):
         self.geometry = geometry
         super().__init__(layer, geometry.shape, **arguments)
 
-    def choice(self, *, portable: bool = False) -> Choice:
-        """Return the compute path convolutions take here, or with `portable` in an exported model, and why."""
+    def choice(self, *, portable: bool = False, batch: int | None = None) -> Choice:
+        """Return the compute path convolutions take here, or with `portable` in an exported model, and why.
+
+        Args:
+            portable: whether the graph must run where Keras Sparse is not installed.
+            batch: number of images; None for many.
+        """
         backend = keras.backend.backend()
         device = paths.tensorflow_device() if backend == "tensorflow" else "cpu"
         return dispatch_convolution.choose(
@@ -41,6 +46,7 @@ class ConvolutionKernel(SparseKernel):
             dtype=self._layer.compute_dtype,
             native=paths.native_instruction_set() if device == "cpu" else None,
             portable=portable,
+            batch=batch,
         )
 
     def convolve(self, images: Tensor, *, bias: Tensor | None = None, relu: bool = False) -> Tensor:
@@ -55,7 +61,7 @@ class ConvolutionKernel(SparseKernel):
         """
         images = ops.cast(images, self._layer.compute_dtype)
         exported = keras.backend.backend() == "tensorflow" and exporting.exporting()
-        choice = self.choice(portable=exported)
+        choice = self.choice(portable=exported, batch=images.shape[0])
         if choice.path == "native" and self.geometry.pointwise:
             down, right = self.geometry.strides
             return self.matmul(images[:, ::down, ::right], bias=bias, relu=relu)

@@ -9,6 +9,9 @@ from .geometry import Geometry
 # Measured on CPUs (benchmarks/RESULTS.md): from this density on TensorFlow's convolution with the whole kernel beats
 # the native one.
 BUILD_DENSITY = 0.7
+# Images that the native kernels work on together: with fewer they take as long.
+LANES = {"avx512": 16, "avx2": 8}
+_OTHER_LANES = 4
 
 
 def choose(
@@ -21,6 +24,7 @@ def choose(
     dtype: str = "float32",
     native: str | None = None,
     portable: bool = False,
+    batch: int | None = None,
 ) -> Choice:
     """Return the path of a convolution.
 
@@ -34,6 +38,7 @@ def choose(
         dtype: of the images.
         native: instruction set of the native kernels; None where they are not installed.
         portable: whether the graph must run where Keras Sparse is not installed.
+        batch: number of images; None if it is unknown, and then taken for large.
 
     Raises:
         ValueError: when the requested path cannot run here.
@@ -60,10 +65,17 @@ def choose(
     if obstacle is None:
         if requested == "native":
             return Choice("native", f"asked for, {native}")
-        if density >= BUILD_DENSITY and allowed:
-            return Choice("dense", f"density {density:.3g} is not below {BUILD_DENSITY:g}", matrix)
+        limit = BUILD_DENSITY * _filled(batch, LANES.get(native or "", _OTHER_LANES))
+        if density >= limit and allowed:
+            few = "" if limit == BUILD_DENSITY else f" at a batch of {batch}"
+            return Choice("dense", f"density {density:.3g} is not below {limit:.3g}{few}", matrix)
         return Choice("native", f"own kernels, {native}")
     if allowed:
         return Choice("dense", f"the backend's convolution with the whole kernel ({obstacle})", matrix)
     path = "stock" if backend == "tensorflow" else "generic"
     return Choice(path, f"the whole kernel would be too large ({obstacle})")
+
+
+def _filled(batch: int | None, lanes: int) -> float:
+    """Return the share of the vectors that a batch fills."""
+    return batch / (-(-batch // lanes) * lanes) if batch else 1.0
