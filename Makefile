@@ -6,7 +6,7 @@ OUTPUT ?= runs/demo
 CXX ?= c++
 NATIVE = $(wildcard keras_sparse/compute/native/*.cpp keras_sparse/compute/native/*.h)
 # Everything but the bridge to TensorFlow.
-KERNELS = $(filter-out %/tensorflow_c_api.cpp %/tensorflow_ops.cpp,$(filter %.cpp,$(NATIVE)))
+KERNELS = $(filter-out %/tensorflow_c_api.cpp %_ops.cpp,$(filter %.cpp,$(NATIVE)))
 CASES ?= 400
 THREADS ?= 2
 PEER_TORCH ?= torch
@@ -31,10 +31,13 @@ test: $(VENV)/.test-installed  ## Run the tests.
 test-slow: $(VENV)/.test-installed  ## Run the tests that take minutes each.
 	$(BIN)/python -m pytest -m slow $(PYTEST_ARGS)
 
-sanitize: build/kernels_test-address,undefined build/kernels_test-thread build/rewiring_test-address,undefined  ## Run the native kernels under sanitizers.
+sanitize: build/kernels_test-address,undefined build/kernels_test-thread build/convolution_test-address,undefined build/convolution_test-thread build/rewiring_test-address,undefined  ## Run the native kernels under sanitizers.
 	for test in $^; do echo $$test; $$test $(CASES) || exit 1; done
 
 build/kernels_test-%: tests/native/kernels_test.cpp $(NATIVE)
+	$(SANITIZED)
+
+build/convolution_test-%: tests/native/convolution_test.cpp $(NATIVE)
 	$(SANITIZED)
 
 build/rewiring_test-%: tests/native/rewiring_test.cpp $(NATIVE)
@@ -61,6 +64,7 @@ format: $(VENV)/.dev-installed  ## Format the sources.
 
 bench: $(VENV)/.installed  ## Time and measure sparse layers against keras.layers.Dense (a quarter of an hour).
 	$(BIN)/python benchmarks/junction.py
+	$(BIN)/python benchmarks/convolution.py
 	$(BIN)/python benchmarks/model_fit.py
 	$(BIN)/python benchmarks/inference.py
 	$(BIN)/python benchmarks/memory.py

@@ -8,6 +8,8 @@ from .compute.exporting import stock_ops
 from .inspection import inspect
 from .layers.all_relu import AllReLU
 from .layers.sparse_attention import SparseGroupQueryAttention, SparseMultiHeadAttention
+from .layers.sparse_conv1d import SparseConv1D
+from .layers.sparse_conv2d import SparseConv2D
 from .layers.sparse_dense import SparseDense
 from .layers.sparse_einsum_dense import SparseEinsumDense
 from .layers.sparse_gru import SparseGRU
@@ -81,6 +83,8 @@ __all__ = [
     "SRigL",
     "Schedule",
     "SoftDeepR",
+    "SparseConv1D",
+    "SparseConv2D",
     "SparseDense",
     "SparseEinsumDense",
     "SparseGRU",

@@ -225,7 +225,7 @@ class SparseKernel:
             repeated: whether many products follow, so that a kernel that is nearly full is better built once.
         """
         exported = keras.backend.backend() == "tensorflow" and exporting.exporting()
-        choice = self.choice(portable=exported)
+        choice = SparseKernel.choice(self, portable=exported)  # that of matrix products
         if repeated:
             choice = dispatch.repeated(choice, self._shape, self._storage.written, self._layer.compute_dtype)
         recorder = None if exported else recording.current()
@@ -247,7 +247,7 @@ class SparseKernel:
             paths.value(self.values),
             *self._storage.index_tensors(),
             self.layout,
-            native=not exported and self.choice().path == "native",
+            native=not exported and SparseKernel.choice(self).path == "native",
             exported=exported,
             on_backward=None if recorder is None else recording.hook(recorder, self),
         )
@@ -260,7 +260,7 @@ class SparseKernel:
             x: [..., n_in].
             y: [..., n_out], with the same leading dimensions.
         """
-        choice = self.choice()
+        choice = SparseKernel.choice(self)
         path = paths.get(choice.module or choice.path)
         operands = path.operands(*self._storage.index_tensors(), self.layout)
         x = ops.reshape(ops.convert_to_tensor(x), [-1, self._shape[0]])

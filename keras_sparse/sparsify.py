@@ -61,9 +61,10 @@ def sparsify(
 ) -> Any:
     """Return the sparse twin of a dense model: layers exchanged for sparse ones of the same name, the rest as it is.
 
-    Dense layers, the projections of attention layers, and `EinsumDense` layers that are a product over the last axes
-    get sparse kernels; inside nested models and wrappers, too. Every other layer keeps its configuration and its
-    weights. A compiled model comes back compiled, with a new optimizer.
+    Dense, Conv1D, Conv2D, LSTM, GRU and SimpleRNN layers (and cells), the projections of attention layers, and
+    `EinsumDense` layers that are a product over the last axes get sparse kernels; inside nested models and wrappers,
+    too. Every other layer keeps its configuration and its weights. Recurrent kernels that Keras starts as orthogonal
+    matrices get the sparse layer's default. A compiled model comes back compiled, with a new optimizer.
 
     Args:
         model: a built Sequential or functional model. It stays as it is.

@@ -10,8 +10,16 @@ import numpy as np
 
 from .kernel import SparseKernel
 from .layers.sparse_attention import SparseGroupQueryAttention, SparseMultiHeadAttention
+from .layers.sparse_conv1d import SparseConv1D
+from .layers.sparse_conv2d import SparseConv2D
 from .layers.sparse_dense import DENSE_ONLY, SparseDense
 from .layers.sparse_einsum_dense import SparseEinsumDense
+from .layers.sparse_gru import SparseGRU
+from .layers.sparse_gru_cell import SparseGRUCell
+from .layers.sparse_lstm import SparseLSTM
+from .layers.sparse_lstm_cell import SparseLSTMCell
+from .layers.sparse_simple_rnn import SparseSimpleRNN
+from .layers.sparse_simple_rnn_cell import SparseSimpleRNNCell
 from .topology.connectivity import Connectivity
 
 TWINS: dict[type, type] = {
@@ -19,6 +27,14 @@ TWINS: dict[type, type] = {
     keras.layers.EinsumDense: SparseEinsumDense,
     keras.layers.MultiHeadAttention: SparseMultiHeadAttention,
     keras.layers.GroupQueryAttention: SparseGroupQueryAttention,
+    keras.layers.Conv1D: SparseConv1D,
+    keras.layers.Conv2D: SparseConv2D,
+    keras.layers.LSTM: SparseLSTM,
+    keras.layers.LSTMCell: SparseLSTMCell,
+    keras.layers.GRU: SparseGRU,
+    keras.layers.GRUCell: SparseGRUCell,
+    keras.layers.SimpleRNN: SparseSimpleRNN,
+    keras.layers.SimpleRNNCell: SparseSimpleRNNCell,
 }
 # What Keras calls these classes in configurations; not always as they call themselves.
 NAMES = {name: kind for name, kind in vars(keras.layers).items() if isinstance(kind, type) and kind in TWINS}
@@ -56,6 +72,8 @@ def twin_config(config: Mapping[str, Any], dense: type, arguments: Mapping[str, 
         ValueError: when the sparse layer cannot have the dense one's arguments.
     """
     own = {key: value for key, value in config["config"].items() if key not in DENSE_ONLY}
+    if "Orthogonal" in str(own.get("recurrent_initializer")):  # Keras' default, which needs the whole matrix
+        del own["recurrent_initializer"]
     sparse = TWINS[dense]
     try:
         layer = cast(Any, sparse).from_config({**own, **arguments})
@@ -67,7 +85,11 @@ def twin_config(config: Mapping[str, Any], dense: type, arguments: Mapping[str, 
 
 def copy_weights(dense: keras.layers.Layer, sparse: keras.layers.Layer) -> None:
     """Let a built sparse layer start from its dense twin: each kernel's largest weights, and the other weights."""
-    kernels = {name: value for name, value in vars(sparse).items() if isinstance(value, SparseKernel)}
+    kernels = {
+        name: value
+        for name, value in vars(sparse).items()
+        if isinstance(value, SparseKernel) and value.owner is sparse  # a recurrent layer shows those of its cell
+    }
     ours = {id(v) for kernel in kernels.values() for v in (kernel.values, *kernel.index_variables)}
     theirs = {id(getattr(dense, name)) for name in kernels}
     for name, kernel in kernels.items():

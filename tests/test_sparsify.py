@@ -173,3 +173,47 @@ def test_errors_say_what_to_do():
         ks.sparsify(mlp(), density=None)
     with pytest.raises(ValueError, match="densty"):
         ks.sparsify(mlp(), rules=[("first", {"densty": 0.1})])
+
+
+@pytest.mark.parametrize(
+    ("shape", "parts"),
+    [
+        (
+            (7, 5),
+            [
+                lambda: layers.LSTM(6, return_sequences=True),
+                lambda: layers.Bidirectional(layers.GRU(4, return_sequences=True)),
+                lambda: layers.SimpleRNN(3),
+            ],
+        ),
+        ((7, 5), [lambda: layers.RNN([layers.LSTMCell(4), layers.GRUCell(3)])]),
+        (
+            (12, 12, 3),
+            [
+                lambda: layers.Conv2D(8, 3, strides=2, padding="same", activation="relu"),
+                lambda: layers.DepthwiseConv2D(3),
+                lambda: layers.Conv2D(4, 1, use_bias=False),
+                layers.GlobalAveragePooling2D,
+            ],
+        ),
+        ((12, 3), [lambda: layers.Conv1D(8, 3, padding="causal", dilation_rate=2), layers.Flatten]),
+    ],
+)
+def test_every_kind_of_kernel_is_found_and_keeps_its_weights(shape, parts):
+    model = keras.Sequential([keras.Input(shape), *(part() for part in parts), layers.Dense(2)])
+    whole = ks.sparsify(model, 1.0, keep_weights=True)
+    x = np.random.default_rng(0).normal(size=(3, *shape)).astype("float32")
+    np.testing.assert_allclose(whole(x), model(x), atol=1e-5)
+    sparse = ks.sparsify(model, 0.3, keep_weights=True)
+    left = [entry.before for entry in sparse.sparsify_report if entry.reason]
+    assert left == (["DepthwiseConv2D"] if len(shape) == 3 else [])
+    assert sparse(x).shape == (3, 2)
+
+
+def test_a_network_of_keras_applications():
+    model = keras.applications.MobileNetV2(weights=None, input_shape=(32, 32, 3), classes=10, alpha=0.35)
+    sparse = ks.sparsify(model, 0.2, seed=0)
+    kinds = {entry.before for entry in sparse.sparsify_report if entry.reason}
+    assert kinds == {"BatchNormalization", "DepthwiseConv2D"}
+    assert ks.inspect(sparse).connections < 0.25 * ks.inspect(model).connections
+    assert sparse(np.ones((1, 32, 32, 3))).shape == (1, 10)

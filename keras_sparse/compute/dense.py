@@ -27,10 +27,13 @@ def index(inputs: Tensor, outputs: Tensor, shape: tuple[int, int]) -> Tensor:
     return inputs * shape[1] + outputs
 
 
-def prepare(values: Tensor, index: Tensor, shape: tuple[int, int]) -> Tensor:
+def matrix(values: Tensor, index: Tensor, shape: tuple[int, int]) -> Tensor:
     """Return the matrix [n_in, n_out]."""
     flat = tf.scatter_nd(index[:, None], values, tf.constant([shape[0] * shape[1]], tf.int64))
     return tf.reshape(flat, shape)
+
+
+prepare = matrix
 
 
 def multiply(x: Tensor, operand: Tensor, shape: tuple[int, int], *, transpose: bool) -> Tensor:

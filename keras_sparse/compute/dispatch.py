@@ -77,20 +77,15 @@ def choose(
     check_requested(requested)
     n_in, n_out = shape
     room = connections if capacity is None else capacity
-    density = connections / (n_in * n_out)
     if backend != "tensorflow":
         if requested in ("native", "stock", "dense"):
             raise ValueError(
                 f'compute="{requested}" needs the TensorFlow backend, not {backend}; use compute="auto" or "generic".'
             )
         return Choice("generic", f"the {backend} backend has the generic path only")
-    if requested == "dense" and not dense_allowed(shape, connections, itemsize(dtype)):
-        raise ValueError(
-            f'compute="dense" would build a {n_in} x {n_out} matrix of {n_in * n_out * itemsize(dtype) / 2**20:,.0f} '
-            f"MiB for a kernel of density {density:.3g}; allowed are {DENSE_BYTES // 2**20} MiB, or a density of 0.5. "
-            'Use compute="auto", "native" or "stock".'
-        )
-    obstacle = _native_obstacle(device, dtype, native, portable)
+    if requested == "dense":
+        check_dense(shape, connections, dtype)
+    obstacle = native_obstacle(device, dtype, native, portable)
     if requested == "dense" and obstacle is None:
         return Choice("dense", "asked for", "native.dense")
     if requested not in ("auto", "native"):
@@ -120,7 +115,20 @@ def repeated(choice: Choice, shape: tuple[int, int], connections: int, dtype: st
     return Choice(choice.path if not module else "dense", choice.reason, module)
 
 
-def _native_obstacle(device: str, dtype: str, native: str | None, portable: bool) -> str | None:
+def check_dense(shape: tuple[int, int], connections: int, dtype: str) -> None:
+    """Raise ValueError if the `dense` path would build too large a matrix."""
+    if dense_allowed(shape, connections, itemsize(dtype)):
+        return
+    n_in, n_out = shape
+    raise ValueError(
+        f'compute="dense" would build a {n_in} x {n_out} matrix of {n_in * n_out * itemsize(dtype) / 2**20:,.0f} MiB '
+        f"for a kernel of density {connections / (n_in * n_out):.3g}; allowed are {DENSE_BYTES // 2**20} MiB, or a "
+        'density of 0.5. Use compute="auto", "native" or "stock".'
+    )
+
+
+def native_obstacle(device: str, dtype: str, native: str | None, portable: bool) -> str | None:
+    """Return why the native kernels cannot be used; None if they can."""
     if portable:
         return "exported models use stock ops"
     if device != "cpu":

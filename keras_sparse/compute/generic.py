@@ -34,6 +34,14 @@ def prepare(values: Tensor, index: Tensor, shape: tuple[int, int]) -> tuple[Tens
     return values, index
 
 
+def matrix(values: Tensor, index: Tensor, shape: tuple[int, int]) -> Tensor:
+    """Return the matrix [n_in, n_out]."""
+    # Connections beyond the count lie past the end, and end up in the place that is cut off.
+    size = shape[0] * shape[1]
+    flat = ops.minimum(index[0] * shape[1] + index[1], size)
+    return ops.reshape(ops.scatter(flat[:, None], values, (size + 1,))[:size], shape)
+
+
 def multiply(x: Tensor, operand: tuple[Tensor, Tensor], shape: tuple[int, int], *, transpose: bool) -> Tensor:
     """Return x W or x Wᵀ."""
     values, places = operand

@@ -59,6 +59,14 @@ class DecodedPath(Path, Protocol):
         ...
 
 
+class MatrixPath(Path, Protocol):
+    """A path that can build the whole kernel; differentiable in the values."""
+
+    def matrix(self, values: Tensor, index: Tensor, shape: tuple[int, int]) -> Tensor:
+        """Return the matrix [n_in, n_out] in the dtype of `values`."""
+        ...
+
+
 def get(name: str) -> Path:
     """Return the module `name` of this package."""
     return cast(Path, import_module(f".{name}", __package__))

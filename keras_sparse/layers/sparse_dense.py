@@ -6,20 +6,10 @@ from typing import Any
 
 import keras
 
-from .. import constraints, initializers
-from ..compute.dispatch import check_requested
 from ..topology.densities import DensityRule
 from ..topology.patterns import Pattern
-from .sparse_layer import (
-    SparseLayer,
-    checked_capacity,
-    checked_density,
-    checked_pattern,
-    checked_regularizer,
-    checked_units,
-    kernel_seed,
-    saved_density,
-)
+from .single_kernel import SingleKernelLayer
+from .sparse_layer import checked_units
 
 Tensor = Any
 DENSE_ONLY = ("lora_rank", "lora_alpha", "quantization_config", "gptq_unpacked_column_size")
@@ -27,7 +17,7 @@ DENSE_ONLY = ("lora_rank", "lora_alpha", "quantization_config", "gptq_unpacked_c
 
 
 @keras.saving.register_keras_serializable("keras_sparse")
-class SparseDense(SparseLayer):
+class SparseDense(SingleKernelLayer):
     """A densely written, sparsely connected layer: `activation(x @ kernel + bias)`.
 
     Only the connections that exist are stored, multiplied and updated: K = max(1, round(density · n_in · n_out))
@@ -98,24 +88,24 @@ class SparseDense(SparseLayer):
         seed: int | None = None,
         **kwargs: Any,
     ) -> None:
-        super().__init__(activity_regularizer=activity_regularizer, **kwargs)
+        super().__init__(
+            density=density,
+            pattern=pattern,
+            capacity=capacity,
+            compute=compute,
+            activation=activation,
+            use_bias=use_bias,
+            kernel_initializer=kernel_initializer,
+            bias_initializer=bias_initializer,
+            kernel_regularizer=kernel_regularizer,
+            bias_regularizer=bias_regularizer,
+            activity_regularizer=activity_regularizer,
+            kernel_constraint=kernel_constraint,
+            bias_constraint=bias_constraint,
+            seed=seed,
+            **kwargs,
+        )
         self.units = checked_units(units, self.name)
-        self.density = checked_density(density)
-        self.pattern = checked_pattern(pattern, self.name)
-        self.capacity = checked_capacity(capacity, self.name)
-        self.compute = check_requested(compute)
-        self.activation = keras.activations.get(activation)
-        self.use_bias = use_bias
-        self.kernel_initializer = initializers.check(kernel_initializer, self.name)
-        self.bias_initializer = keras.initializers.get(bias_initializer)
-        self.kernel_regularizer = checked_regularizer(kernel_regularizer, self.name)
-        self.bias_regularizer = keras.regularizers.get(bias_regularizer)
-        self.kernel_constraint = constraints.check(kernel_constraint, self.name)
-        self.bias_constraint = keras.constraints.get(bias_constraint)
-        self.seed = seed
-        self._kernel_seed = kernel_seed(seed)
-        # tf.sparse does not compile under XLA; the generic path of other backends does.
-        self.supports_jit = keras.backend.backend() != "tensorflow"
         self.supports_masking = True
         self.input_spec = keras.layers.InputSpec(min_ndim=2)
 
@@ -126,25 +116,7 @@ class SparseDense(SparseLayer):
             raise ValueError(
                 f"{self.name}: the last dimension of the inputs must be known to build the kernel; got {input_shape}."
             )
-        self.kernel = self._add_kernel(
-            (n_in, self.units),
-            density=self.density,
-            pattern=self.pattern,
-            capacity=self.capacity,
-            seed=self._kernel_seed,
-            initializer=self.kernel_initializer,
-            regularizer=self.kernel_regularizer,
-            constraint=self.kernel_constraint,
-        )
-        self.bias = None
-        if self.use_bias:
-            self.bias = self.add_weight(
-                name="bias",
-                shape=(self.units,),
-                initializer=self.bias_initializer,
-                regularizer=self.bias_regularizer,
-                constraint=self.bias_constraint,
-            )
+        self.kernel = self._make_weights((n_in, self.units))
         self.input_spec = keras.layers.InputSpec(min_ndim=2, axes={-1: n_in})
         self.built = True
 
@@ -160,21 +132,4 @@ class SparseDense(SparseLayer):
 
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments."""
-        return {
-            **super().get_config(),
-            "units": self.units,
-            "density": saved_density(self.density),
-            "pattern": keras.saving.serialize_keras_object(self.pattern),
-            "capacity": self.capacity,
-            "compute": self.compute,
-            "activation": keras.activations.serialize(self.activation),
-            "use_bias": self.use_bias,
-            "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
-            "bias_initializer": keras.initializers.serialize(self.bias_initializer),
-            "kernel_regularizer": keras.regularizers.serialize(self.kernel_regularizer),
-            "bias_regularizer": keras.regularizers.serialize(self.bias_regularizer),
-            "activity_regularizer": keras.regularizers.serialize(self.activity_regularizer),
-            "kernel_constraint": keras.constraints.serialize(self.kernel_constraint),
-            "bias_constraint": keras.constraints.serialize(self.bias_constraint),
-            "seed": self.seed,
-        }
+        return {**super().get_config(), "units": self.units}

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
+from functools import partial
 from typing import Any, Self, cast
 
 import keras
@@ -29,9 +31,10 @@ class SparseLayer(keras.layers.Layer):
         capacity: int | None,
         seed: int,
         name: str = "kernel",
+        make: Callable[..., SparseKernel] | None = None,
         **options: Any,
-    ) -> SparseKernel:
-        """Return a new kernel; other options as for `SparseKernel`."""
+    ) -> Any:
+        """Return a new kernel that `make` makes, by default a `SparseKernel`; other options as for that."""
         connections = initial_count(pattern, shape, density)
         first = pattern
         built = getattr(self, "_built_capacities", {}).get(name)
@@ -39,9 +42,7 @@ class SparseLayer(keras.layers.Layer):
             capacity = built
             if built < connections:  # of a network that has shrunk; its connections come from the file
                 connections, first = built, Random()
-        kernel = SparseKernel(
-            self,
-            shape,
+        kernel = (make or partial(SparseKernel, self, shape))(
             connections=connections,
             pattern=first,
             seed=seed,

@@ -9,10 +9,12 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from ..compute.geometry import Geometry
 from ..topology import places
 from ..topology.connectivity import Int64
 from ..topology.layout import Layout
 from ..topology.places import Places
+from .factors import Inputs, Matrix, Patches
 
 Floats = NDArray[np.floating[Any]]
 _BLOCK = 1 << 21  # positions looked at together: 8 MB of float32
@@ -65,18 +67,26 @@ class Gradient:
 
     Args:
         layout: the kernel's storage order.
-        parts: pairs (x [batch, n_in], dy [batch, n_out]), one for each time the kernel was used.
+        parts: pairs (x [batch, n_in], dy [batch, n_out]), one for each time the kernel was used; of a convolution, the
+            images before and after it, [batch, height, width, channels].
+        geometry: of a convolution.
 
     Attributes:
         finite: whether all of x and dy is.
     """
 
-    def __init__(self, layout: Layout, parts: Sequence[tuple[NDArray[Any], NDArray[Any]]]) -> None:
+    def __init__(
+        self,
+        layout: Layout,
+        parts: Sequence[tuple[NDArray[Any], NDArray[Any]]],
+        geometry: Geometry | None = None,
+    ) -> None:
         self._layout = layout
-        self._x = np.concatenate([np.asarray(x, np.float32) for x, _ in parts])
-        self._dy = np.concatenate([np.asarray(dy, np.float32) for _, dy in parts])
+        inputs = [np.asarray(x, np.float32) for x, _ in parts]
+        self._x: Inputs = Matrix(np.concatenate(inputs)) if geometry is None else Patches(inputs, geometry)
+        self._dy = np.concatenate([np.asarray(dy, np.float32).reshape(-1, layout.shape[1]) for _, dy in parts])
         # Not so after a diverged step, or with float16 that overflowed: such a gradient ranks nothing.
-        self.finite = bool(np.all(np.isfinite(self._x)) and np.all(np.isfinite(self._dy)))
+        self.finite = bool(self._x.finite() and np.all(np.isfinite(self._dy)))
 
     def blocks(self) -> Iterator[Block]:
         """Yield the whole gradient, block by block, in the order of places."""
@@ -87,7 +97,7 @@ class Gradient:
             width = dy.shape[1]
             rows = max(1, _BLOCK // width)
             for row in range(0, n_in, rows):
-                values = (self._x[:, row : row + rows].T @ dy).ravel()
+                values = self._x.product(row, min(row + rows, n_in), dy).ravel()
                 yield Block(first, values)
                 first += len(values)
 
@@ -97,7 +107,7 @@ class Gradient:
         step = max(1, _BLOCK // max(1, len(self._x)))
         for begin in range(0, len(found), step):
             part = slice(begin, begin + step)
-            np.einsum("bk,bk->k", self._x[:, inputs[part]], self._dy[:, outputs[part]], out=found[part])
+            np.einsum("bk,bk->k", self._x.columns(inputs[part]), self._dy[:, outputs[part]], out=found[part])
         return found
 
     def coarse(self, size: tuple[int, int], layout: Layout) -> CoarseGradient:
@@ -115,7 +125,7 @@ class Gradient:
         n_in, n_out = self._layout.shape
         step = max(1, _BLOCK // n_in)
         for begin in range(0, n_out, step):
-            yield begin, self._x.T @ self._dy[:, begin : begin + step]
+            yield begin, self._x.product(0, n_in, self._dy[:, begin : begin + step])
 
 
 class CoarseGradient:
@@ -123,12 +133,12 @@ class CoarseGradient:
 
     Args:
         x: [batch, n_in].
-        dy: [batch, n_out].
+        dy: [batch, n_out], an array.
         size: (inputs, outputs) of a block.
         layout: storage order of the kernel of blocks.
     """
 
-    def __init__(self, x: Floats, dy: Floats, size: tuple[int, int], layout: Layout) -> None:
+    def __init__(self, x: Inputs, dy: Floats, size: tuple[int, int], layout: Layout) -> None:
         self._x, self._dy, self._size, self._layout = x, dy, size, layout
 
     def blocks(self) -> Iterator[Block]:
@@ -140,8 +150,8 @@ class CoarseGradient:
             dy = self._dy[:, begin * wide : (begin + columns) * wide]
             rows = max(1, _BLOCK // (columns * high * wide))
             for row in range(0, n_in, rows):
-                x = self._x[:, row * high : (row + rows) * high]
-                sums = np.abs(x.T @ dy).reshape(-1, high, columns, wide).sum((1, 3)).ravel()
+                end = min(row + rows, n_in) * high
+                sums = np.abs(self._x.product(row * high, end, dy)).reshape(-1, high, columns, wide).sum((1, 3)).ravel()
                 yield Block(first, sums)
                 first += len(sums)
 

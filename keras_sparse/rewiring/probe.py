@@ -34,6 +34,13 @@ class Recorded:
     @contextmanager
     def collecting(self, junctions: Sequence[Junction]) -> Iterator[None]:
         """Record what is traced or run inside; functions traced inside record whenever they run."""
+        for junction in junctions:
+            groups = getattr(getattr(junction.kernel, "geometry", None), "groups", 1)
+            if groups > 1:
+                raise ValueError(
+                    f"{junction.name} is a convolution of {groups} groups, whose dense gradient is not to be had. Use "
+                    "a policy that grows at random, such as ks.SET(), or name the layers to rewire by `layers=`."
+                )
         self._parts.clear()
         self._kernels = {id(junction.kernel) for junction in junctions}
         reference = weakref.ref(self)
@@ -88,7 +95,9 @@ class Recorded:
                 )
             several = replicas if replicas[0] >= 0 else replicas[:1]  # that one has the whole batch
             parts = [part for replica in several for part in self._in_order(id(junction.kernel), replica)]
-            found[junction.number] = Gradient(junction.kernel.layout, parts)
+            images = parts[0][0].ndim == 4  # a convolution of single pixels is a matrix product
+            geometry = getattr(junction.kernel, "geometry", None) if images else None
+            found[junction.number] = Gradient(junction.kernel.layout, parts, geometry)
         return found
 
     def _in_order(self, kernel: int, replica: int) -> list[tuple[Any, Any]]:

@@ -12,14 +12,19 @@ import tensorflow as tf
 from . import operands, ops
 from .ops import Stored
 
-__all__ = ["multiply", "operands", "outer", "prepare"]
+__all__ = ["matrix", "multiply", "operands", "outer", "prepare"]
 Tensor = Any
 
 
-def prepare(values: Tensor, index: Stored, shape: tuple[int, int]) -> tuple[Tensor, Stored]:
-    """Return the matrix [n_in, n_out] in the dtype of `values`, and the index."""
+def matrix(values: Tensor, index: Stored, shape: tuple[int, int]) -> Tensor:
+    """Return the matrix [n_in, n_out] in the dtype of `values`."""
     del shape
-    return ops.to_dense(tf.cast(values, tf.float32), index, values.dtype), index
+    return ops.to_dense(tf.cast(values, tf.float32), index, values.dtype)
+
+
+def prepare(values: Tensor, index: Stored, shape: tuple[int, int]) -> tuple[Tensor, Stored]:
+    """Return the matrix and the index."""
+    return matrix(values, index, shape), index
 
 
 def multiply(x: Tensor, operand: tuple[Tensor, Stored], shape: tuple[int, int], *, transpose: bool) -> Tensor:

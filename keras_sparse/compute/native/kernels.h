@@ -6,6 +6,7 @@
 
 #include <cstdint>
 
+#include "convolution_kernels.h"
 #include "junction.h"
 
 namespace keras_sparse {
@@ -54,6 +55,8 @@ struct Kernels {
                         float* dx, float* dw);
   // The largest of ids[from, to); -1 if there are none.
   int64_t (*largest_id[2])(const void* ids, int64_t from, int64_t to);
+
+  ConvolutionKernels convolution;
 };
 
 // The best set this processor has, or the one called `name`; null if it is unknown or cannot run here.

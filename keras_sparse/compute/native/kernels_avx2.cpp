@@ -18,9 +18,11 @@ template <int T>
 using Wide = Vec8;
 using Square = Vec8;
 constexpr int kLargest = 8;
+constexpr int kForward = 8, kBackward = 4;
 }  // namespace
 
 #include "kernels_impl.h"
+#include "convolution_impl.h"
 
 #if defined(__clang__)
 #pragma clang attribute pop

@@ -27,9 +27,11 @@ template <int T>
 using Wide = typename WideOf<T>::Type;
 using Square = Vec8;
 constexpr int kLargest = 128;
+constexpr int kForward = 16, kBackward = 8;
 }  // namespace
 
 #include "kernels_impl.h"
+#include "convolution_impl.h"
 
 #if defined(__clang__)
 #pragma clang attribute pop

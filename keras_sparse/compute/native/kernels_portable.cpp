@@ -8,9 +8,11 @@ template <int T>
 using Wide = Vec4;
 using Square = Vec4;
 constexpr int kLargest = 4;
+constexpr int kForward = 8, kBackward = 4;
 }  // namespace
 
 #include "kernels_impl.h"
+#include "convolution_impl.h"
 
 namespace keras_sparse {
 extern const Kernels kKernelsPortable;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdio>
+#include <initializer_list>
 #include <new>
 #include <string>
 #include <utility>
@@ -91,10 +92,8 @@ struct Attributes {
   }
 };
 
-inline void* create(TF_OpKernelConstruction* construction) {
-  StatusHolder s;
-  auto* a = new (std::nothrow) Attributes;
-  if (!a) return nullptr;
+// False if they make no sense; the construction then has failed.
+inline bool read_attributes(TF_OpKernelConstruction* construction, Attributes* a, StatusHolder& s) {
   const auto number = [&](const char* name, int64_t* target) {
     if (s.ok()) tf.TF_OpKernelConstruction_GetAttrInt64(construction, name, target, s.status);
   };
@@ -121,6 +120,13 @@ inline void* create(TF_OpKernelConstruction* construction) {
                     "(32 where a block has more than 65536 outputs)");
   }
   if (!s.ok()) tf.TF_OpKernelConstruction_Failure(construction, s.status);
+  return s.ok();
+}
+
+inline void* create(TF_OpKernelConstruction* construction) {
+  StatusHolder s;
+  auto* a = new (std::nothrow) Attributes;
+  if (a) read_attributes(construction, a, s);
   return a;
 }
 

@@ -18,6 +18,8 @@ struct Vec16 {
   static Vec16 all(float f) { return {_mm512_set1_ps(f)}; }
   static Vec16 fma(Vec16 a, Vec16 b, Vec16 c) { return {_mm512_fmadd_ps(a.v, b.v, c.v)}; }
   static Vec16 mul(Vec16 a, Vec16 b) { return {_mm512_mul_ps(a.v, b.v)}; }
+  // Negative numbers become zero; NaN stays.
+  static Vec16 relu(Vec16 a) { return {_mm512_max_ps(_mm512_setzero_ps(), a.v)}; }
   static Vec16 at(const float* p, const uint16_t* ids) {
     const __m256i i = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(ids));
     return {_mm512_i32gather_ps(_mm512_cvtepu16_epi32(i), p, 4)};

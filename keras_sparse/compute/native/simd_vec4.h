@@ -19,6 +19,8 @@ struct Vec4 {
   static Vec4 all(float f) { return {Raw{f, f, f, f}}; }
   static Vec4 fma(Vec4 a, Vec4 b, Vec4 c) { return {a.v * b.v + c.v}; }
   static Vec4 mul(Vec4 a, Vec4 b) { return {a.v * b.v}; }
+  // Negative numbers become zero; NaN stays.
+  static Vec4 relu(Vec4 a) { return {reinterpret_cast<Raw>(~(a.v < Raw{}) & reinterpret_cast<Bits>(a.v))}; }
   template <class Id>
   static Vec4 at(const float* p, const Id* ids) {
     return {Raw{p[ids[0]], p[ids[1]], p[ids[2]], p[ids[3]]}};

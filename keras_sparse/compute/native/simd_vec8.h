@@ -18,6 +18,8 @@ struct Vec8 {
   static Vec8 all(float f) { return {_mm256_set1_ps(f)}; }
   static Vec8 fma(Vec8 a, Vec8 b, Vec8 c) { return {_mm256_fmadd_ps(a.v, b.v, c.v)}; }
   static Vec8 mul(Vec8 a, Vec8 b) { return {_mm256_mul_ps(a.v, b.v)}; }
+  // Negative numbers become zero; NaN stays.
+  static Vec8 relu(Vec8 a) { return {_mm256_max_ps(_mm256_setzero_ps(), a.v)}; }
   static Vec8 at(const float* p, const uint16_t* ids) {
     return {_mm256_i32gather_ps(p, _mm256_cvtepu16_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(ids))), 4)};
   }

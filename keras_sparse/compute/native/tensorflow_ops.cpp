@@ -11,15 +11,18 @@
 //
 // x and dy are [batch, n_in] and [batch, n_out]; values and dvalues [capacity]; ids the packed local output ids in int64
 // words; rows the row pointers of every block of outputs. Values and their gradient are float32 whatever the
-// activations are.
-#include "op_run.h"
+// activations are. Convolutions: see convolution_ops.h.
+#include "convolution_ops.h"
+#include "op_register.h"
 #include "op_shapes.h"
 #include "thread_pool.h"
 
 namespace keras_sparse {
-namespace {
 
+extern const Kernels* chosen_kernels;
 const Kernels* chosen_kernels = nullptr;
+
+namespace {
 
 void compute_multiply(void* attributes, TF_OpKernelContext* context) {
   const auto& a = *static_cast<Attributes*>(attributes);
@@ -118,13 +121,6 @@ void compute_from_dense(void* attributes, TF_OpKernelContext* context) {
   if (run.ok()) report(run, from_dense(*chosen_kernels, w, a.element(), matrix.data, values), w);
 }
 
-struct Op {
-  const char* name;
-  const char *inputs[4], *outputs[3];  // null where there is none; ids and rows follow
-  void (*shape)(TF_ShapeInferenceContext*, TF_Status*);
-  void (*compute)(void*, TF_OpKernelContext*);
-};
-
 const Op kOps[] = {
     {"KerasSparseMatMul", {"x: T", "values: float", "bias: float"}, {"y: T"}, shape_multiply, compute_multiply},
     {"KerasSparseGradients", {"x: T", "y: T", "dy: T", "values: float"}, {"dx: T", "dvalues: float", "dbias: float"},
@@ -139,33 +135,6 @@ const Op kOps[] = {
     {"KerasSparseFromDense", {"matrix: T"}, {"values: float"}, shape_from_dense, compute_from_dense},
 };
 
-bool register_op(const Op& op) {
-  TF_OpDefinitionBuilder* builder = tf.TF_NewOpDefinitionBuilder(op.name);
-  for (const char* attribute : {"T: {float, bfloat16, half}", "n_in: int", "n_out: int", "capacity: int", "block: int",
-                                "id_bits: int", "transpose: bool = false", "relu: bool = false",
-                                "with_bias: bool = false"}) {
-    tf.TF_OpDefinitionBuilderAddAttr(builder, attribute);
-  }
-  for (const char* input : op.inputs) {
-    if (input) tf.TF_OpDefinitionBuilderAddInput(builder, input);
-  }
-  tf.TF_OpDefinitionBuilderAddInput(builder, "ids: int64");
-  tf.TF_OpDefinitionBuilderAddInput(builder, "rows: int64");
-  for (const char* output : op.outputs) {
-    if (output) tf.TF_OpDefinitionBuilderAddOutput(builder, output);
-  }
-  tf.TF_OpDefinitionBuilderSetShapeInferenceFunction(builder, op.shape);
-  StatusHolder s;
-  tf.TF_RegisterOpDefinition(builder, s.status);
-  for (const TF_DataType type : {TF_FLOAT, TF_BFLOAT16, TF_HALF}) {
-    if (!s.ok()) return false;
-    TF_KernelBuilder* kernel = tf.TF_NewKernelBuilder(op.name, "CPU", create, op.compute, destroy);
-    tf.TF_KernelBuilder_TypeConstraint(kernel, "T", type, s.status);
-    if (s.ok()) tf.TF_RegisterKernelBuilder(op.name, kernel, s.status);
-  }
-  return s.ok();
-}
-
 const char* problem = "";
 
 struct Registration {
@@ -176,9 +145,13 @@ struct Registration {
       problem = missing;
       return;
     }
+    constexpr const char* kNoMore[] = {nullptr};
     for (const Op& op : kOps) {
-      if (!register_op(op)) problem = op.name;
+      if (!register_op(op, "T: {float, bfloat16, half}", {TF_FLOAT, TF_BFLOAT16, TF_HALF}, kNoMore, create, destroy)) {
+        problem = op.name;
+      }
     }
+    if (const char* refused = register_convolutions()) problem = refused;
   }
 } registration;
 
