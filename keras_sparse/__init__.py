@@ -9,6 +9,7 @@ from .inspection import inspect
 from .layers.all_relu import AllReLU
 from .layers.sparse_dense import SparseDense
 from .layers.srelu import SReLU
+from .models.rbm import RBM
 from .resizing import resize
 from .rewiring.deep_r import DeepR
 from .rewiring.granet import GMP, GraNet
@@ -42,6 +43,7 @@ __all__ = [
     "ERK",
     "GMP",
     "NM",
+    "RBM",
     "SET",
     "SNFS",
     "AllReLU",

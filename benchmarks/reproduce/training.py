@@ -8,6 +8,7 @@ from typing import Any
 
 import keras
 import numpy as np
+from numpy.typing import NDArray
 
 import keras_sparse as ks
 
@@ -99,6 +100,23 @@ def fit(
     model.compile(optimizer, LOSS, metrics=["accuracy"], steps_per_execution=steps_per_execution)
     more = [] if progress is None else [_Progress(progress, epochs)]
     model.fit(data.x_train, data.y_train, batch_size=batch, epochs=epochs, verbose=0, callbacks=[*callbacks, *more])
+
+
+def learn(
+    model: ks.RBM,
+    x: NDArray[Any],
+    *,
+    optimizer: Any,
+    batch: int,
+    epochs: int,
+    progress: Callable[[float], None] | None = None,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
+    steps_per_execution: int = 1,
+) -> None:
+    """Compile and train an RBM."""
+    model.compile(optimizer, steps_per_execution=steps_per_execution)
+    more = [] if progress is None else [_Progress(progress, epochs)]
+    model.fit(x, batch_size=batch, epochs=epochs, verbose=0, callbacks=[*callbacks, *more])
 
 
 def accuracy(model: Any, data: Data) -> float:

@@ -1,0 +1,1 @@
+"""Models that train in a way of their own, one per file."""
