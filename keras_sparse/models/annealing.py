@@ -11,8 +11,10 @@ import numpy as np
 from keras import ops
 from numpy.typing import NDArray
 
+from ..compute.compiled import compiled
+
 if TYPE_CHECKING:
-    from .rbm import RBM
+    from .binary_units import BinaryUnits
 
 Tensor = Any
 Floats = NDArray[np.float64]
@@ -53,7 +55,7 @@ def base_logits(data: Any) -> Floats:
     return np.log(means / (1 - means))
 
 
-def log_partition(rbm: RBM, base: Floats, *, chains: int, betas: Floats, seed: int) -> Estimate:
+def log_partition(rbm: BinaryUnits, base: Floats, *, chains: int, betas: Floats, seed: int) -> Estimate:
     """Return log Z of an RBM (Salakhutdinov and Murray 2008, section 4.1.1).
 
     From the model of independent units with biases `base` to the RBM, through models whose hidden units have their
@@ -73,14 +75,19 @@ def log_partition(rbm: RBM, base: Floats, *, chains: int, betas: Floats, seed: i
     change = ops.subtract(ops.cast(ops.convert_to_tensor(rbm.visible_bias), dtype), start)
     visible = bernoulli(ops.broadcast_to(ops.sigmoid(start), (chains, n_in)), generator)
     weights = np.zeros(chains)  # logarithms
-    for cooler, beta in pairwise(betas.tolist()):
+
+    def step(visible: Tensor, before: Tensor, beta: Tensor, rise: Tensor) -> tuple[Tensor, Tensor]:
         logits = rbm.hidden_logits(visible)
         # One difference per unit: those of the sums would lose their digits.
-        gains = ops.subtract(ops.softplus(beta * logits), ops.softplus(cooler * logits))
-        weights += ops.convert_to_numpy((beta - cooler) * ops.matmul(visible, change) + ops.sum(gains, axis=1))
-        if beta < 1:
-            hidden = bernoulli(ops.sigmoid(beta * logits), generator)
-            visible = bernoulli(ops.sigmoid((1 - beta) * start + beta * rbm.visible_logits(hidden)), generator)
+        gains = ops.subtract(ops.softplus(beta * logits), ops.softplus(before * logits))
+        hidden = bernoulli(ops.sigmoid(beta * logits), generator)
+        after = bernoulli(ops.sigmoid((1 - beta) * start + beta * rbm.visible_logits(hidden)), generator)
+        return rise * ops.matmul(visible, change) + ops.sum(gains, axis=1), after
+
+    run = compiled(step)
+    for before, beta in pairwise(betas.tolist()):
+        gains, visible = run(visible, *(ops.convert_to_tensor(b, dtype) for b in (before, beta, beta - before)))
+        weights += np.asarray(ops.convert_to_numpy(gains), np.float64)
     known = n_out * np.log(2) + np.logaddexp(0, base).sum()  # log Z at β = 0
     top = weights.max()
     relative = np.exp(weights - top)

@@ -10,6 +10,7 @@ import numpy as np
 from keras import ops
 from numpy.typing import NDArray
 
+from ..compute.compiled import compiled
 from ..kernel import SparseKernel
 from ..layers.sparse_dense import SparseDense
 from . import annealing
@@ -88,9 +89,10 @@ class BinaryUnits:
         visible = self._visible(np.full(shape, 0.5) if start is None else start)
         if tuple(visible.shape) != shape:
             raise ValueError(f"`start` must have shape {shape}, one row per sample; got {tuple(visible.shape)}.")
+        step = compiled(self._gibbs)
         for _ in range(check_count(steps, "steps")):
-            visible = self._gibbs(visible)
-        return ops.convert_to_numpy(visible)
+            visible = step(visible)
+        return np.asarray(ops.convert_to_numpy(visible))
 
     def log_partition(
         self,
@@ -147,7 +149,8 @@ class BinaryUnits:
             ValueError: before the model is built; for arguments out of range.
         """
         x = self._check_data(x)
-        energies = [ops.convert_to_numpy(self.free_energy(x[i : i + _ROWS])) for i in range(0, len(x), _ROWS)]
+        parts = (self.free_energy(x[i : i + _ROWS]) for i in range(0, len(x), _ROWS))
+        energies = [np.asarray(ops.convert_to_numpy(part)) for part in parts]
         partition = self.log_partition(x if data is None else data, chains=chains, temperatures=temperatures, seed=seed)
         mean = float(np.concatenate(energies).mean(dtype=np.float64))
         return Estimate(-mean - partition.value, partition.standard_error)

@@ -227,7 +227,7 @@ class RBM(BinaryUnits, keras.Model):
 
     def _linear(self, statistics: list[tuple[Tensor, Tensor, Tensor]]) -> Tensor:
         """Return the energy: it is linear in the weights, and the statistics are constants."""
-        total = 0.0
+        total: Any = 0.0
         for variable, *parts in zip(
             (self.kernel.values, self.visible_bias, self.hidden.bias), *statistics, strict=True
         ):
