@@ -68,6 +68,7 @@ bench: $(VENV)/.installed  ## Time and measure sparse layers against keras.layer
 	$(BIN)/python benchmarks/model_fit.py
 	$(BIN)/python benchmarks/inference.py
 	$(BIN)/python benchmarks/memory.py
+	$(BIN)/python benchmarks/rbm.py
 
 bench-quick: $(VENV)/.installed  ## The same on a few cases (two minutes).
 	$(BIN)/python benchmarks/junction.py $(QUICK) --shapes 784x1000,3072x4000 --batches 32,128 --densities 50,10,1
@@ -95,7 +96,7 @@ bench-picture: $(VENV)/.installed  ## Draw docs/benchmark.png from what `make be
 reproduce: $(VENV)/.installed  ## Reproduce published results: hours, finished runs are kept. DATA_DIR=DIR SEEDS=N
 	$(REPRODUCE) $(REPRODUCE_ARGS)
 
-reproduce-%: $(VENV)/.installed  # lenet deep_r set_mlp predefined small_data transfer scale_free
+reproduce-%: $(VENV)/.installed  # lenet deep_r set_mlp predefined small_data transfer scale_free rbm_coil rbm_log_probability
 	$(REPRODUCE) $* $(REPRODUCE_ARGS)
 
 build/peers/.installed:

@@ -19,6 +19,7 @@ from .layers.sparse_lstm_cell import SparseLSTMCell
 from .layers.sparse_simple_rnn import SparseSimpleRNN
 from .layers.sparse_simple_rnn_cell import SparseSimpleRNNCell
 from .layers.srelu import SReLU
+from .models.rbm import RBM
 from .resizing import resize
 from .rewiring.deep_r import DeepR
 from .rewiring.granet import GMP, GraNet
@@ -53,6 +54,7 @@ __all__ = [
     "ERK",
     "GMP",
     "NM",
+    "RBM",
     "SET",
     "SNFS",
     "AllReLU",

@@ -71,6 +71,28 @@ def folds(name: str, data_dir: Path | None, *, number: int, seed: int) -> list[D
     return result
 
 
+def halves(x: NDArray[Any], share: float, *, seed: int) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Return a random `share` of the rows of `x`, and the others, as float32."""
+    order = np.random.default_rng(seed).permutation(len(x))
+    first = int(len(x) * share)
+    return x[order[:first]].astype("float32"), x[order[first:]].astype("float32")
+
+
+def binary(name: str, data_dir: Path | None, *, seed: int) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Return binary (x_train, x_test), float32, of an archive, or of MNIST with pixels drawn by their intensities."""
+    if name == "mnist":
+        pictures, rng = images(name, data_dir), np.random.default_rng(seed)
+        x_train, x_test = (
+            (rng.random(x.shape, np.float32) < x).astype("float32") for x in (pictures.x_train, pictures.x_test)
+        )
+        return x_train, x_test
+    file = archive(name, data_dir)
+    if "x_train" in file:
+        return file["x_train"].astype("float32"), file["x_test"].astype("float32")
+    order = np.random.default_rng(0).permutation(len(file["x"]))  # CalTech: the usual sizes, and one split for all
+    return file["x"][order[:4100]].astype("float32"), file["x"][order[-2307:]].astype("float32")
+
+
 def principal(data: Data, components: int) -> Data:
     """Return `data` as its first principal components, scaled to variance 1 over all of them."""
     mean = data.x_train.mean(0)

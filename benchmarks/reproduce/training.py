@@ -8,6 +8,7 @@ from typing import Any
 
 import keras
 import numpy as np
+from numpy.typing import NDArray
 
 import keras_sparse as ks
 
@@ -111,6 +112,23 @@ def _smoothed(classes: int, amount: float) -> Callable[[Any, Any], Any]:
         return keras.losses.categorical_crossentropy(wanted, found, label_smoothing=amount)
 
     return loss
+
+
+def learn(
+    model: ks.RBM,
+    x: NDArray[Any],
+    *,
+    optimizer: Any,
+    batch: int,
+    epochs: int,
+    progress: Callable[[float], None] | None = None,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
+    steps_per_execution: int = 1,
+) -> None:
+    """Compile and train an RBM."""
+    model.compile(optimizer, steps_per_execution=steps_per_execution)
+    more = [] if progress is None else [_Progress(progress, epochs)]
+    model.fit(x, batch_size=batch, epochs=epochs, verbose=0, callbacks=[*callbacks, *more])
 
 
 def accuracy(model: Any, data: Data) -> float:

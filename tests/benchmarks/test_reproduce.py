@@ -277,3 +277,30 @@ def test_folds_are_stratified_and_standardised(tmp_path):
         assert np.bincount(part.y_test).tolist() == [4, 4]
     with pytest.raises(ValueError, match=r"other.npz is not in"):
         data.archive("other", tmp_path)
+
+
+def test_an_rbm_of_the_experiments_trains(tmp_path):
+    import keras
+
+    from benchmarks.reproduce import data, rbm_coil, training
+
+    x = np.repeat(np.random.default_rng(0).integers(0, 2, (150, 4)), 4, axis=1)
+    np.savez(tmp_path / "coil20.npz", x=x)
+    x_train, x_test = data.halves(data.archive("coil20", tmp_path)["x"], 2 / 3, seed=1)
+    assert (x_train.shape, x_test.shape, x_train.dtype) == ((100, 16), (50, 16), np.float32)
+    rbm, told = rbm_coil.model(0.2, 1, 1e-6), []
+    training.learn(rbm, x_train, optimizer=keras.optimizers.SGD(0.5), batch=10, epochs=20, progress=told.append)
+    assert told[-1] == 1
+    assert np.mean((np.asarray(rbm.reconstruct(x_test)) - x_test) ** 2) < 0.1
+
+
+def test_binary_data_have_a_test_part(tmp_path):
+    from benchmarks.reproduce import data
+
+    np.savez(tmp_path / "own.npz", x_train=np.ones((3, 2), bool), x_test=np.zeros((2, 2), bool))
+    x_train, x_test = data.binary("own", tmp_path, seed=0)
+    assert (x_train.sum(), x_test.sum(), x_train.dtype) == (6, 0, np.float32)
+    rows = np.arange(8671)[:, None]
+    np.savez(tmp_path / "all.npz", x=rows)
+    x_train, x_test = data.binary("all", tmp_path, seed=3)
+    assert (len(x_train), len(x_test), len(np.intersect1d(x_train, x_test))) == (4100, 2307, 0)
