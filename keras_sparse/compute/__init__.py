@@ -8,8 +8,8 @@ Every path is a module with the same functions over plain tensors, see `paths.Pa
 - `dense`: the matrix is built for the moment of the product; only below `dispatch.DENSE_BYTES` or above half density.
 - `generic`: `keras.ops` alone; the reference, and the path of other backends.
 
-Convolutions take the same paths: `taps` makes one of the products of `stock` and `generic`, `dense` builds the kernel for
-the backend's convolution, and `native.convolution` has kernels of its own.
+Convolutions take the same paths: `taps` makes one of the products of `stock` and `generic`, `dense` builds the kernel
+for the backend's convolution, and `native.convolution` has kernels of its own.
 
 `dispatch.choose` decides, `product.matmul` makes the product differentiable, `recording` lets a policy see what
 passes through the backward.
