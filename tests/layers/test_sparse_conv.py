@@ -90,7 +90,9 @@ def check(layer, x):
             loss = tf.reduce_sum(out * tf.cast(dy, out.dtype))
         return out, *tape.gradient(loss, [x, layer.kernel.values.value])
 
-    for run in (step, tf.function(step)):
+    # Calls of `generic` and graphs of `stock` take their time.
+    ways = {"generic": [tf.function(step)], "stock": [step]}.get(layer.compute, [step, tf.function(step)])
+    for run in ways:
         out, by_x, by_values = run(tf.constant(x))
         np.testing.assert_allclose(out, y, atol=2e-4)
         np.testing.assert_allclose(by_x, dx, atol=2e-4)
@@ -117,8 +119,10 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize("path", PATHS)
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [(path, name) for path in PATHS for name in CASES if path != "generic" or name in ("same", "strides", "groups")],
+)
 def test_is_the_dense_convolution_with_the_sparse_kernel(path, name):
     arguments = {"kernel_size": 3, "density": 0.3, "capacity": None, **CASES[name]}
     images, high, wide = (1, 5, 6) if path == "generic" else (3, 9, 10)  # generic takes its time
