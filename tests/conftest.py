@@ -30,6 +30,13 @@ def _fresh():
 
 
 @pytest.fixture
+def two_devices():
+    """A MirroredStrategy; collective operations of several in one process get into each other's way."""
+    plain = tf.distribute.ReductionToOneDevice()
+    return tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"], cross_device_ops=plain)
+
+
+@pytest.fixture
 def problem():
     """A small learnable classification problem: x [160, 12], y [160] in three classes."""
     rng = np.random.default_rng(3)

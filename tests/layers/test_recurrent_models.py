@@ -141,7 +141,7 @@ def test_cells_in_a_list_of_keras(sequences, tmp_path):
     np.testing.assert_allclose(again.predict(x, verbose=0), model.predict(x, verbose=0), atol=1e-6)
 
 
-@pytest.mark.parametrize("kind", LAYERS)
+@pytest.mark.parametrize("kind", [LAYERS[0], *(pytest.param(kind, marks=pytest.mark.slow) for kind in LAYERS[1:])])
 @pytest.mark.parametrize("way", ["export", "saved_model.save"])
 def test_an_export_holds_stock_operations_only(kind, way, tmp_path):
     model = network(kind, compute="stock" if way == "export" else "auto")
@@ -176,9 +176,8 @@ def test_dtype_policies(sequences, policy):
     assert history.history["accuracy"][-1] > 0.45
 
 
-def test_mirrored_strategy(sequences):
-    strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
-    with strategy.scope():
+def test_mirrored_strategy(sequences, two_devices):
+    with two_devices.scope():
         model = compiled(network(), keras.optimizers.SGD(0.1))
     model.fit(*sequences, epochs=2, verbose=0, callbacks=[ks.Rewire(ks.RigL(0.3), every=2)])
     for variable in model.weights:
@@ -186,6 +185,7 @@ def test_mirrored_strategy(sequences):
         assert np.array_equal(first.numpy(), second.numpy()), variable.path
 
 
+@pytest.mark.slow
 def test_trains_under_jax(tmp_path):
     pytest.importorskip("jax")
     code = """

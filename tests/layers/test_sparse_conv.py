@@ -398,6 +398,7 @@ def test_too_large_a_kernel_is_not_built():
         choice("stock", backend="jax")
 
 
+@pytest.mark.slow
 def test_trains_under_jax(tmp_path):
     pytest.importorskip("jax")
     import os

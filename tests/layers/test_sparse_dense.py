@@ -410,9 +410,8 @@ class TestTraining:
         for a, b in zip(*results):
             np.testing.assert_allclose(a, b, atol=1e-6)
 
-    def test_mirrored_strategy_keeps_replicas_equal_and_learns(self, problem):
-        strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
-        with strategy.scope():
+    def test_mirrored_strategy_keeps_replicas_equal_and_learns(self, problem, two_devices):
+        with two_devices.scope():
             model = self.compiled()
         rewire = ks.Rewire(ks.SET(0.3), stop=0.5)  # accuracy falls with every update: judge it some epochs later
         x, y = problem

@@ -310,9 +310,8 @@ class TestTraining:
         assert abs(found.value - exact_log_probability(rbm, x)) < (0.05 if policy == "float64" else 0.5)
 
     @pytest.mark.parametrize("persistent", [False, True])
-    def test_mirrored_strategy_does_what_one_device_does(self, persistent):
-        x = bars(40)
-        strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+    def test_mirrored_strategy_does_what_one_device_does(self, persistent, two_devices):
+        x, strategy = bars(40), two_devices
 
         def stepped():
             rbm = ks.RBM(8, density=0.5, seed=1, persistent=persistent)
@@ -522,6 +521,7 @@ class TestFeatures:
         assert second(first(x)).shape == (300, 6)
 
 
+@pytest.mark.slow
 def test_trains_under_jax():
     pytest.importorskip("jax")
     code = """
