@@ -62,6 +62,7 @@ format: $(VENV)/.dev-installed  ## Format the sources.
 bench: $(VENV)/.installed  ## Time and measure sparse layers against keras.layers.Dense (a quarter of an hour).
 	$(BIN)/python benchmarks/junction.py
 	$(BIN)/python benchmarks/model_fit.py
+	$(BIN)/python benchmarks/recurrent.py
 	$(BIN)/python benchmarks/inference.py
 	$(BIN)/python benchmarks/memory.py
 
@@ -91,7 +92,7 @@ bench-picture: $(VENV)/.installed  ## Draw docs/benchmark.png from what `make be
 reproduce: $(VENV)/.installed  ## Reproduce published results: hours, finished runs are kept. DATA_DIR=DIR SEEDS=N
 	$(REPRODUCE) $(REPRODUCE_ARGS)
 
-reproduce-%: $(VENV)/.installed  # lenet deep_r set_mlp predefined small_data transfer scale_free
+reproduce-%: $(VENV)/.installed  # lenet deep_r set_mlp predefined small_data transfer scale_free sequences
 	$(REPRODUCE) $* $(REPRODUCE_ARGS)
 
 build/peers/.installed:

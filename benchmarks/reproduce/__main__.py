@@ -16,7 +16,7 @@ from importlib import import_module
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-NAMES = ("lenet", "deep_r", "set_mlp", "predefined", "small_data", "transfer", "scale_free")
+NAMES = ("lenet", "deep_r", "set_mlp", "predefined", "small_data", "transfer", "scale_free", "sequences")
 
 
 def parser() -> argparse.ArgumentParser:

@@ -8,6 +8,6 @@ Every path is a module with the same functions over plain tensors, see `paths.Pa
 - `dense`: the matrix is built for the moment of the product; only below `dispatch.DENSE_BYTES` or above half density.
 - `generic`: `keras.ops` alone; the reference, and the path of other backends.
 
-`dispatch.choose` decides, `product.matmul` makes the product differentiable, `recording` lets a policy see what
+`dispatch.choose` decides, `product.Product` makes the product differentiable, `recording` lets a policy see what
 passes through the backward.
 """

@@ -58,6 +58,11 @@ class SparseCell(SparseLayer):
     """
 
     gates: ClassVar[int]
+    # Keras' cells make these.
+    units: int
+    activation: Any
+    recurrent_activation: Any
+    bias_initializer: Any
 
     def __init__(
         self,
@@ -81,7 +86,8 @@ class SparseCell(SparseLayer):
         **kwargs: Any,
     ) -> None:
         who = kwargs.get("name") or type(self).__name__
-        super().__init__(
+        of_keras: Any = super()
+        of_keras.__init__(
             checked_units(units, who),
             kernel_initializer=initializers.check(kernel_initializer, who),
             recurrent_initializer=initializers.check(recurrent_initializer, who, instead=RECURRENT_INITIALIZER),
@@ -189,7 +195,8 @@ class SparseCell(SparseLayer):
 
     def _split(self, z: Tensor) -> list[Tensor]:
         """Return the gates of [batch, gates · units]."""
-        return ops.split(z, self.gates, axis=-1)
+        parts: Any = ops.split(z, self.gates, axis=-1)
+        return parts
 
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments."""

@@ -34,11 +34,11 @@ class SparseLayer(keras.layers.Layer):
         """Return a new kernel; other options as for `SparseKernel`."""
         connections = initial_count(pattern, shape, density)
         first = pattern
-        built = getattr(self, "_built_capacities", {}).get(name)
+        built: int | None = getattr(self, "_built_capacities", {}).get(name)
         if built is not None:
             capacity = built
-            if capacity < connections:  # of a network that has shrunk; its connections come from the file
-                connections, first = capacity, Random()
+            if built < connections:  # of a network that has shrunk; its connections come from the file
+                connections, first = built, Random()
         kernel = SparseKernel(
             self,
             shape,
