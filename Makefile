@@ -66,6 +66,7 @@ bench: $(VENV)/.installed  ## Time and measure sparse layers against keras.layer
 	$(BIN)/python benchmarks/junction.py
 	$(BIN)/python benchmarks/convolution.py
 	$(BIN)/python benchmarks/model_fit.py
+	$(BIN)/python benchmarks/recurrent.py
 	$(BIN)/python benchmarks/inference.py
 	$(BIN)/python benchmarks/memory.py
 	$(BIN)/python benchmarks/rbm.py
@@ -96,7 +97,7 @@ bench-picture: $(VENV)/.installed  ## Draw docs/benchmark.png from what `make be
 reproduce: $(VENV)/.installed  ## Reproduce published results: hours, finished runs are kept. DATA_DIR=DIR SEEDS=N
 	$(REPRODUCE) $(REPRODUCE_ARGS)
 
-reproduce-%: $(VENV)/.installed  # lenet deep_r set_mlp predefined small_data transfer scale_free rbm_coil rbm_log_probability
+reproduce-%: $(VENV)/.installed  # lenet deep_r set_mlp predefined small_data transfer scale_free rbm_coil rbm_log_probability sequences
 	$(REPRODUCE) $* $(REPRODUCE_ARGS)
 
 build/peers/.installed:

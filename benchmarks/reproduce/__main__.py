@@ -26,6 +26,7 @@ NAMES = (
     "scale_free",
     "rbm_coil",
     "rbm_log_probability",
+    "sequences",
 )
 
 

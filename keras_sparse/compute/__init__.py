@@ -11,6 +11,6 @@ Every path is a module with the same functions over plain tensors, see `paths.Pa
 Convolutions take the same paths: `taps` makes one of the products of `stock` and `generic`, `dense` builds the kernel
 for the backend's convolution, and `native.convolution` has kernels of its own.
 
-`dispatch.choose` decides, `product.matmul` makes the product differentiable, `recording` lets a policy see what
+`dispatch.choose` decides, `product.Product` makes the product differentiable, `recording` lets a policy see what
 passes through the backward.
 """

@@ -58,6 +58,7 @@ class SparseCell(SparseLayer):
     """
 
     gates: ClassVar[int]
+    units: int
     activation: Any
     recurrent_activation: Any
     bias_initializer: Any

@@ -37,7 +37,7 @@ class SparseLayer(keras.layers.Layer):
         """Return a new kernel that `make` makes, by default a `SparseKernel`; other options as for that."""
         connections = initial_count(pattern, shape, density)
         first = pattern
-        built = getattr(self, "_built_capacities", {}).get(name)
+        built: int | None = getattr(self, "_built_capacities", {}).get(name)
         if built is not None:
             capacity = built
             if built < connections:  # of a network that has shrunk; its connections come from the file

@@ -181,7 +181,7 @@ def test_mirrored_strategy(sequences, two_devices):
         model = compiled(network(), keras.optimizers.SGD(0.1))
     model.fit(*sequences, epochs=2, verbose=0, callbacks=[ks.Rewire(ks.RigL(0.3), every=2)])
     for variable in model.weights:
-        first, second = strategy.experimental_local_results(variable.value)
+        first, second = two_devices.experimental_local_results(variable.value)
         assert np.array_equal(first.numpy(), second.numpy()), variable.path
 
 

@@ -419,7 +419,7 @@ class TestTraining:
         assert history.history["accuracy"][-1] > 0.7
         assert len(rewire.history) == 12
         for variable in [*model.weights, *model.optimizer.variables]:
-            first, second = strategy.experimental_local_results(variable.value)
+            first, second = two_devices.experimental_local_results(variable.value)
             assert np.array_equal(first.numpy(), second.numpy()), variable.path
         single = self.compiled()
         single.fit(x, y, epochs=12, batch_size=32, verbose=0, callbacks=[ks.Rewire(ks.SET(0.3), stop=0.5)])
