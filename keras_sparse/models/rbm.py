@@ -12,6 +12,7 @@ from ..compute import recording
 from ..layers.sparse_dense import SparseDense
 from ..topology.densities import DensityRule
 from ..topology.patterns import Pattern
+from .annealing import softplus
 from .binary_units import BinaryUnits, check_count, check_range
 
 Tensor = Any
@@ -193,7 +194,7 @@ class RBM(BinaryUnits, keras.Model):
         weights = ops.ones_like(visible[:, 0]) if sample_weight is None else sample_weight
         weights = ops.cast(ops.reshape(weights, [-1]), visible.dtype)
         self._reconstruction.update_state(ops.mean(ops.square(visible - reconstruction), axis=1), weights)
-        self._free_energy.update_state(self._energy(visible, logits), weights)
+        self._free_energy.update_state(self._energy(visible, softplus(logits)), weights)
 
         weights = weights / ops.cast(ops.shape(visible)[0], visible.dtype)
         fantasy = self._fantasy(reconstruction) if training else reconstruction
