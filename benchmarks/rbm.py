@@ -102,7 +102,7 @@ def fitting(model: keras.Model, n_in: int, batch: int, setting: str) -> common.B
         options = {"verbose": 0, "steps_per_epoch": 10**6, "shuffle": False}
 
     def burst(count: int) -> list[float]:
-        intervals = Intervals(min(count, BATCHES - 2))
+        intervals = Intervals(min(-(-count // steps), BATCHES - 2))
         model.fit(x, callbacks=[intervals], epochs=1, **options)
         return [seconds / steps for seconds in intervals.seconds()]
 
