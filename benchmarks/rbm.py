@@ -22,6 +22,7 @@ import tensorflow as tf
 from model_fit import BATCHES, STEPS_PER_EXECUTION, Intervals
 
 import keras_sparse as ks
+from keras_sparse.models.annealing import bernoulli, softplus
 
 tf.config.set_visible_devices([], "GPU")
 
@@ -63,8 +64,7 @@ class DenseRBM(keras.Model):
         return tf.matmul(visible, self.kernel) + self.hidden_bias
 
     def visible(self, hidden: Tensor) -> Tensor:
-        drawn = keras.random.uniform(tf.shape(hidden), seed=self.seed_generator)
-        bits = tf.cast(drawn < hidden, tf.float32)
+        bits = bernoulli(hidden, self.seed_generator)
         return tf.sigmoid(tf.matmul(bits, self.kernel, transpose_b=True) + self.visible_bias)
 
     def train_step(self, data: Any) -> dict[str, Any]:
@@ -85,7 +85,7 @@ class DenseRBM(keras.Model):
         weights = [self.kernel, self.visible_bias, self.hidden_bias]
         self.optimizer.apply_gradients(zip(gradients, weights, strict=True))
         self.error.update_state(tf.reduce_mean(tf.square(x - reconstruction), 1))
-        self.energy.update_state(-tf.linalg.matvec(x, self.visible_bias) - tf.reduce_sum(tf.math.softplus(logits), 1))
+        self.energy.update_state(-tf.linalg.matvec(x, self.visible_bias) - tf.reduce_sum(softplus(logits), 1))
         # Not the whole energy, which would take one more pass over the matrix.
         self.gap.update_state(tf.reduce_sum(gradients[1] * self.visible_bias))
         return self.get_metrics_result()
@@ -102,7 +102,7 @@ def fitting(model: keras.Model, n_in: int, batch: int, setting: str) -> common.B
         options = {"verbose": 0, "steps_per_epoch": 10**6, "shuffle": False}
 
     def burst(count: int) -> list[float]:
-        intervals = Intervals(min(count, BATCHES - 2))
+        intervals = Intervals(min(-(-count // steps), BATCHES - 2))
         model.fit(x, callbacks=[intervals], epochs=1, **options)
         return [seconds / steps for seconds in intervals.seconds()]
 
@@ -126,6 +126,8 @@ def main() -> None:
     for shape, setting, cd, batch in product(options.shapes, options.settings, options.cd, options.batches):
         models: dict[Any, Any] = {"Dense": DenseRBM(shape[1], cd=cd)}
         models |= {d: ks.RBM(shape[1], density=d / 100, cd=cd, seed=0) for d in options.densities}
+        for model in models.values():
+            model.build((None, shape[0]))
         bursts = {key: fitting(model, shape[0], batch, setting) for key, model in models.items()}
         times = common.interleave(bursts, seconds=options.seconds)
         for density in options.densities:

@@ -62,7 +62,7 @@ class BinaryUnits:
             visible: [n, n_in]; values between 0 and 1 count as they stand.
         """
         visible = self._visible(visible)
-        return self._energy(visible, self.hidden_logits(visible))
+        return self._energy(visible, ops.softplus(self.hidden_logits(visible)))
 
     def reconstruct(self, visible: Tensor, *, sample: bool = False) -> Tensor:
         """Return the probabilities of the visible units, [n, n_in], given the hidden ones given `visible`.
@@ -165,9 +165,10 @@ class BinaryUnits:
     def _visible(self, x: Any) -> Tensor:
         return ops.cast(x, self.statistics_dtype)
 
-    def _energy(self, visible: Tensor, logits: Tensor) -> Tensor:
+    def _energy(self, visible: Tensor, softplus: Tensor) -> Tensor:
+        """Return the free energy, given the softplus of the hidden units' logits."""
         bias = ops.cast(self.visible_bias, visible.dtype)
-        return -ops.matmul(visible, bias) - ops.sum(ops.softplus(logits), axis=1)
+        return -ops.matmul(visible, bias) - ops.sum(softplus, axis=1)
 
     def _inputs(self) -> int:
         if not self.built:

@@ -12,6 +12,7 @@ from ..compute import recording
 from ..layers.sparse_dense import SparseDense
 from ..topology.densities import DensityRule
 from ..topology.patterns import Pattern
+from .annealing import softplus
 from .binary_units import BinaryUnits, check_count, check_range
 
 Tensor = Any
@@ -190,19 +191,21 @@ class RBM(BinaryUnits, keras.Model):
         logits = self.hidden_logits(visible)
         hidden = ops.sigmoid(logits)
         reconstruction = ops.sigmoid(self.visible_logits(self._bits(hidden) if training else hidden))
-        weights = ops.ones_like(visible[:, 0]) if sample_weight is None else sample_weight
-        weights = ops.cast(ops.reshape(weights, [-1]), visible.dtype)
+        weights = sample_weight
+        if weights is not None:
+            weights = ops.cast(ops.reshape(weights, [-1]), visible.dtype)
         self._reconstruction.update_state(ops.mean(ops.square(visible - reconstruction), axis=1), weights)
-        self._free_energy.update_state(self._energy(visible, logits), weights)
+        self._free_energy.update_state(self._energy(visible, softplus(logits)), weights)
 
-        weights = weights / ops.cast(ops.shape(visible)[0], visible.dtype)
+        share = ops.divide(1, ops.cast(ops.shape(visible)[0], visible.dtype))
         fantasy = self._fantasy(reconstruction) if training else reconstruction
-        other = weights
+        other, other_share = weights, share
         if training and self.persistent:
-            other = ops.broadcast_to(ops.sum(weights) / self.chains, (self.chains,))
-        phases = [(visible, hidden, -weights), (fantasy, ops.sigmoid(self.hidden_logits(fantasy)), other)]
-        gap = self._linear([self._statistics(*phase) for phase in phases])
-        return ops.sum(ops.stack([self._aggregate_additional_loss(loss) for loss in (gap, *self.losses)]))
+            other, other_share = None, (1.0 if weights is None else ops.sum(weights) * share) / self.chains
+        data = self._statistics(visible, hidden, weights, -share)
+        model = self._statistics(fantasy, ops.sigmoid(self.hidden_logits(fantasy)), other, other_share)
+        losses = (self._linear(data, model), *self.losses)
+        return ops.sum(ops.stack([self._aggregate_additional_loss(loss) for loss in losses]))
 
     def _fantasy(self, reconstruction: Tensor) -> Tensor:
         """Return the visible units of the model's samples."""
@@ -217,21 +220,22 @@ class RBM(BinaryUnits, keras.Model):
             reconstruction = ops.sigmoid(self.visible_logits(hidden))
         return reconstruction
 
-    def _statistics(self, visible: Tensor, hidden: Tensor, weights: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return the weighted sums of v h at the connections, of v and of h."""
-        hidden = hidden * weights[:, None]
+    def _statistics(self, visible: Tensor, hidden: Tensor, weights: Tensor | None, share: Any) -> list[Tensor]:
+        """Return `share` times the weighted sums of v h at the connections, of v and of h."""
+        if weights is not None:
+            hidden = hidden * weights[:, None]
         recorder = recording.current()
         if recorder is not None:  # of a policy that grows by gradient
-            recorder(self.kernel, visible, hidden)
-        return self.kernel.outer(visible, hidden), ops.matmul(weights, visible), ops.sum(hidden, axis=0)
+            recorder(self.kernel, visible, share * hidden)
+        by_visible = ops.sum(visible, axis=0) if weights is None else ops.matmul(weights, visible)
+        return [share * part for part in (self.kernel.outer(visible, hidden), by_visible, ops.sum(hidden, axis=0))]
 
-    def _linear(self, statistics: list[tuple[Tensor, Tensor, Tensor]]) -> Tensor:
+    def _linear(self, data: list[Tensor], model: list[Tensor]) -> Tensor:
         """Return the energy: it is linear in the weights, and the statistics are constants."""
+        variables = (self.kernel.values, self.visible_bias, self.hidden.bias)
+        constants = [ops.stop_gradient(a + b) for a, b in zip(data, model, strict=True)]
         total: Any = 0.0
-        for variable, *parts in zip(
-            (self.kernel.values, self.visible_bias, self.hidden.bias), *statistics, strict=True
-        ):
-            constant = ops.stop_gradient(parts[0] + parts[1])
+        for variable, constant in zip(variables, constants, strict=True):
             total += ops.sum(ops.cast(variable, constant.dtype) * constant)
         return total
 
