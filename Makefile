@@ -70,6 +70,7 @@ bench: $(VENV)/.installed  ## Time and measure sparse layers against keras.layer
 	$(BIN)/python benchmarks/inference.py
 	$(BIN)/python benchmarks/memory.py
 	$(BIN)/python benchmarks/rbm.py
+	$(BIN)/python benchmarks/sparse_inputs.py
 
 bench-quick: $(VENV)/.installed  ## The same on a few cases (two minutes).
 	$(BIN)/python benchmarks/junction.py $(QUICK) --shapes 784x1000,3072x4000 --batches 32,128 --densities 50,10,1

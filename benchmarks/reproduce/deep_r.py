@@ -40,7 +40,7 @@ class CheckCount(keras.callbacks.Callback):
         self.checked += 1
 
 
-def network(counts: list[int], seed: int, *, normalize: bool, l2: float = 0.0) -> keras.Sequential:
+def network(counts: list[int], seed: int, *, normalize: bool = False, l2: float = 0.0) -> keras.Sequential:
     """Return the network with so many connections per junction; without normalisation the authors' one."""
     sizes = [n_in * n_out for n_in, n_out in training.shapes(SIZES)]
     densities = [count / size for count, size in zip(counts, sizes, strict=True)]
