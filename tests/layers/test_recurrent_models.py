@@ -259,6 +259,7 @@ class TestGradientGrowth:
         assert rewire.history[0]["added"] > 0
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(native_instruction_set() is None, reason="the native kernels are not installed")
 @pytest.mark.parametrize("wrapped", [False, True])
 def test_no_step_keeps_a_copy_of_the_kernel(wrapped):
