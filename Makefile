@@ -62,7 +62,7 @@ types: $(VENV)/.dev-installed  ## Check types, of the packages as they are insta
 format: $(VENV)/.dev-installed  ## Format the sources.
 	$(BIN)/ruff check --fix . ; $(BIN)/ruff format .
 
-bench: $(VENV)/.installed  ## Time and measure sparse layers against keras.layers.Dense (a quarter of an hour).
+bench: $(VENV)/.installed  ## Time and measure sparse layers against keras.layers.Dense (long; `make bench-quick` is not).
 	$(BIN)/python benchmarks/junction.py
 	$(BIN)/python benchmarks/convolution.py
 	$(BIN)/python benchmarks/model_fit.py
@@ -73,7 +73,7 @@ bench: $(VENV)/.installed  ## Time and measure sparse layers against keras.layer
 	$(BIN)/python benchmarks/sparse_inputs.py
 
 bench-quick: $(VENV)/.installed  ## The same on a few cases (two minutes).
-	$(BIN)/python benchmarks/junction.py $(QUICK) --shapes 784x1000,3072x4000 --batches 32,128 --densities 50,10,1
+	$(BIN)/python benchmarks/junction.py $(QUICK) --timed call --shapes 784x1000,3072x4000 --batches 32,128 --densities 50,10,1
 	$(BIN)/python benchmarks/model_fit.py $(QUICK) --networks 784-1000-1000-1000-10 --densities 20,5,1
 	$(BIN)/python benchmarks/inference.py $(QUICK) --batches 1,32
 	$(BIN)/python benchmarks/memory.py --output build/bench/quick --units 8000 --optimizers sgd --paths native,auto

@@ -24,7 +24,8 @@ Shape = tuple[int, int, int]
 
 def shapes(text: str) -> list[Shape]:
     """Parse "32x32x64,8x128x256"."""
-    return [tuple(int(part) for part in shape.split("x")) for shape in text.split(",")]  # type: ignore[misc]
+    triples = (shape.split("x") for shape in text.split(","))
+    return [(int(side), int(channels), int(filters)) for side, channels, filters in triples]
 
 
 parser = common.parser(__doc__)

@@ -45,7 +45,7 @@ def network(layer: keras.layers.Layer, options: Any) -> keras.Sequential:
     return model
 
 
-def fitting(model: keras.Sequential, batch: int) -> common.Burst:
+def fitting(model: Any, batch: int) -> common.Burst:
     """Return the burst of a network: `count` intervals of one call of model.fit."""
     rng = np.random.default_rng(0)
     x = rng.standard_normal((BATCHES * batch, *model.input_shape[1:]), np.float32)
@@ -53,7 +53,7 @@ def fitting(model: keras.Sequential, batch: int) -> common.Burst:
 
     def burst(count: int) -> list[float]:
         intervals = model_fit.Intervals(min(count, BATCHES - 2))
-        model.fit(x, y, batch_size=batch, callbacks=[intervals], epochs=1, verbose=0)  # type: ignore[arg-type]
+        model.fit(x, y, batch_size=batch, callbacks=[intervals], epochs=1, verbose=0)
         return intervals.seconds()
 
     return burst

@@ -7,7 +7,7 @@ from typing import Any, cast
 
 from keras import ops
 
-from . import taps
+from . import recording, taps
 from .dispatch import Choice
 from .geometry import Geometry
 from .paths import DecodedPath, MatrixPath, Operands, Path, finished
@@ -55,7 +55,7 @@ def convolve(
         way = taps.convolve if differentiable else taps.forward
         y = way(cast(DecodedPath, path), operands, images, values, geometry)
     if on_backward is not None:
-        y = _watched(y, on_backward)
+        y = recording.watched(y, on_backward)
     return finished(y, bias, relu)
 
 
@@ -74,16 +74,3 @@ def by_matrix(images: Tensor, matrix: Tensor, geometry: Geometry) -> Tensor:
         data_format="channels_last",
         dilation_rate=cast(Any, geometry.dilation),
     )
-
-
-def _watched(y: Tensor, on_backward: Callable[[Tensor], None]) -> Tensor:
-    @ops.custom_gradient
-    def same(y: Tensor) -> tuple[Tensor, Callable[..., Tensor]]:
-        def gradient(*args: Tensor, upstream: Tensor = None) -> Tensor:
-            dy = args[0] if upstream is None else upstream
-            on_backward(dy)
-            return dy
-
-        return ops.copy(y), gradient
-
-    return same(y)

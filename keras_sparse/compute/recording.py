@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from keras import ops
+
 from . import workers
 
 if TYPE_CHECKING:
@@ -95,3 +97,18 @@ def hook(recorder: Recorder, kernel: SparseKernel) -> Callable[[Tensor, Tensor],
             recorder(kernel, x, dy)
 
     return called
+
+
+def watched(y: Tensor, on_backward: Callable[[Tensor], None]) -> Tensor:
+    """Return y; `on_backward` is called with its gradient when that passes."""
+
+    @ops.custom_gradient
+    def same(y: Tensor) -> tuple[Tensor, Callable[..., Tensor]]:
+        def gradient(*args: Tensor, upstream: Tensor = None) -> Tensor:
+            dy = args[0] if upstream is None else upstream
+            on_backward(dy)
+            return dy
+
+        return ops.copy(y), gradient
+
+    return same(y)

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import tensorflow as tf
 
 from ..topology.layout import Layout
+from . import recording
 from .native import ops
 
 Tensor = Any
@@ -140,7 +141,7 @@ def matmul(
         y = pairs.multiply(numbers, values, batch) if exported else _differentiable(pairs, numbers, values, batch)
     y.set_shape([x.shape[0], layout.shape[1]])
     if on_backward is not None:
-        y = _shown(y, lambda dy: on_backward(tf.sparse.to_dense(x), dy))
+        y = recording.watched(y, lambda dy: on_backward(tf.sparse.to_dense(x), dy))
     return tf.cast(y, x.dtype)
 
 
@@ -150,17 +151,3 @@ def _differentiable(pairs: _Pairs, numbers: Tensor, values: Tensor, batch: Tenso
         return pairs.multiply(numbers, values, batch), lambda dy: pairs.gradients(dy, numbers, values)
 
     return product(numbers, values)
-
-
-def _shown(y: Tensor, show: Callable[[Tensor], None]) -> Tensor:
-    """Return y; its gradient is shown when it passes."""
-
-    @tf.custom_gradient
-    def same(y: Tensor) -> Any:
-        def gradient(dy: Tensor) -> Tensor:
-            show(dy)
-            return dy
-
-        return tf.identity(y), gradient
-
-    return same(y)

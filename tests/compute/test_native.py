@@ -214,7 +214,7 @@ class TestErrors:
             **change,
         }
         with pytest.raises((tf.errors.InvalidArgumentError, tf.errors.NotFoundError, TypeError), match=message):
-            library.ops.keras_sparse_mat_mul(**{**inputs, **ops._sizes(stored(kernel))})
+            library.ops.keras_sparse_mat_mul(**{**inputs, **ops.sizes(stored(kernel))})
 
     def test_gradients_check_as_well(self, kernel):
         x, dy, values, index = tf.zeros([3, 20]), tf.zeros([4, 300]), kernel.values.value, stored(kernel)

@@ -6,10 +6,8 @@ from typing import Any, cast
 
 import tensorflow as tf
 
-from ...topology.layout import Layout
 from ..geometry import Geometry
-from .library import load
-from .ops import Stored
+from .ops import Stored, gated, native_ops, shaped, sizes, stored_index
 
 Tensor = Any
 _PADDINGS = ("valid", "same", "causal")
@@ -39,7 +37,7 @@ def convolve(
 
 
 def _convolve(x: Tensor, values: Tensor, bias: Tensor | None, index: Stored, geometry: Geometry, relu: bool) -> Tensor:
-    y = _ops().keras_sparse_conv(
+    y = native_ops().keras_sparse_conv(
         x,
         values,
         tf.zeros([0]) if bias is None else bias,
@@ -50,29 +48,12 @@ def _convolve(x: Tensor, values: Tensor, bias: Tensor | None, index: Stored, geo
         **_sizes(index, geometry),
     )
     lengths = [None if n is None else geometry.output(n, axis) for axis, n in enumerate(x.shape[1:3])]
-    return _shaped(y, x.shape[0], *lengths, geometry.filters)
-
-
-def _ops() -> Any:
-    library = load()
-    assert library is not None, "the native path was chosen although it is not available"
-    return library.ops
-
-
-def _shaped(tensor: Tensor, *shape: int | None) -> Tensor:
-    # The ops' own shape inference sees no integer attributes (a limit of TensorFlow's C API).
-    tensor.set_shape(shape)
-    return tensor
+    return shaped(y, x.shape[0], *lengths, geometry.filters)
 
 
 def _sizes(index: Stored, geometry: Geometry) -> dict[str, int]:
-    layout = index.layout
     return {
-        "n_in": layout.shape[0],
-        "n_out": layout.shape[1],
-        "capacity": layout.capacity,
-        "block": layout.block,
-        "id_bits": layout.id_bits,
+        **sizes(index),
         "channels": geometry.channels,
         "groups": geometry.groups,
         "window_rows": geometry.size[0],
@@ -86,38 +67,37 @@ def _sizes(index: Stored, geometry: Geometry) -> dict[str, int]:
 
 
 def _attributes(op: Any) -> tuple[Stored, Geometry]:
-    n_in, n_out, capacity, block, id_bits = (
-        op.get_attr(name) for name in ("n_in", "n_out", "capacity", "block", "id_bits")
-    )
-    ids, rows = op.inputs[-2:]
+    index = stored_index(op)
     geometry = Geometry(
         channels=op.get_attr("channels"),
-        filters=n_out,
+        filters=index.layout.shape[1],
         size=(op.get_attr("window_rows"), op.get_attr("window_columns")),
         strides=(op.get_attr("down"), op.get_attr("across")),
         dilation=(op.get_attr("row_gap"), op.get_attr("column_gap")),
         padding=_PADDINGS[op.get_attr("padding")],
         groups=op.get_attr("groups"),
     )
-    return Stored(ids, rows, Layout((n_in, n_out), capacity, block, id_bits)), geometry
+    return index, geometry
 
 
 def _gradients(
     x: Tensor, y: Tensor, dy: Tensor, values: Tensor, index: Stored, geometry: Geometry, **flags: bool
 ) -> tuple[Tensor, Tensor, Tensor]:
-    dx, dvalues, dbias = _ops().keras_sparse_conv_gradients(
+    dx, dvalues, dbias = native_ops().keras_sparse_conv_gradients(
         x, y, dy, values, index.ids, index.rows, **flags, **_sizes(index, geometry)
     )
-    return _shaped(dx, *x.shape), _shaped(dvalues, index.layout.capacity), _shaped_bias(dbias, geometry, flags)
+    return shaped(dx, *x.shape), shaped(dvalues, index.layout.capacity), _shaped_bias(dbias, geometry, flags)
 
 
 def _outer(x: Tensor, y: Tensor, dy: Tensor, index: Stored, geometry: Geometry, **flags: bool) -> tuple[Tensor, Tensor]:
-    dvalues, dbias = _ops().keras_sparse_conv_outer(x, y, dy, index.ids, index.rows, **flags, **_sizes(index, geometry))
-    return _shaped(dvalues, index.layout.capacity), _shaped_bias(dbias, geometry, flags)
+    dvalues, dbias = native_ops().keras_sparse_conv_outer(
+        x, y, dy, index.ids, index.rows, **flags, **_sizes(index, geometry)
+    )
+    return shaped(dvalues, index.layout.capacity), _shaped_bias(dbias, geometry, flags)
 
 
 def _shaped_bias(dbias: Tensor, geometry: Geometry, flags: dict[str, bool]) -> Tensor:
-    return _shaped(dbias, geometry.filters if flags["with_bias"] else 0)
+    return shaped(dbias, geometry.filters if flags["with_bias"] else 0)
 
 
 @tf.RegisterGradient("KerasSparseConv")
@@ -143,8 +123,8 @@ def _gradients_gradient(op: Any, ddx: Tensor, ddvalues: Tensor, ddbias: Tensor) 
     x, y, dy, values = op.inputs[:4]
     index, geometry = _attributes(op)
     by_x, by_dy = _outer_gradients(op, x, y, dy, ddvalues, ddbias)
-    by_dy += _gated(_convolve(ddx, values, None, index, geometry, False), y, op)
-    by_values, _ = _outer(ddx, dy, _gated(dy, y, op), index, geometry, relu=False, with_bias=False)
+    by_dy += gated(_convolve(ddx, values, None, index, geometry, False), y, op.get_attr("relu"))
+    by_values, _ = _outer(ddx, dy, gated(dy, y, op.get_attr("relu")), index, geometry, relu=False, with_bias=False)
     return [by_x, None, by_dy, by_values, None, None]
 
 
@@ -162,10 +142,6 @@ def _outer_gradients(
     by_dy = _convolve(x, ddvalues, None, index, geometry, False)
     if op.get_attr("with_bias"):
         by_dy += ddbias
-    gated = _gated(dy, y, op)
-    by_x, _, _ = _gradients(x, gated, gated, ddvalues, index, geometry, relu=False, with_bias=False)
-    return by_x, _gated(by_dy, y, op)
-
-
-def _gated(dy: Tensor, y: Tensor, op: Any) -> Tensor:
-    return tf.where(y > 0, dy, tf.zeros_like(dy)) if op.get_attr("relu") else dy
+    right = gated(dy, y, op.get_attr("relu"))
+    by_x, _, _ = _gradients(x, right, right, ddvalues, index, geometry, relu=False, with_bias=False)
+    return by_x, gated(by_dy, y, op.get_attr("relu"))

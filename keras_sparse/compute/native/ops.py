@@ -34,8 +34,8 @@ def multiply(x: Tensor, values: Tensor, index: Stored, *, transpose: bool, finis
     """Return x W, finished, or x Wᵀ; values are float32 [capacity], x and the result of any native dtype."""
     bias = tf.zeros([0]) if finish.bias is None else finish.bias
     flags = {"transpose": transpose, "relu": finish.relu, "with_bias": finish.bias is not None}
-    y = _ops().keras_sparse_mat_mul(x, values, bias, index.ids, index.rows, **flags, **_sizes(index))
-    return _shaped(y, x.shape[0], index.layout.shape[0 if transpose else 1])
+    y = native_ops().keras_sparse_mat_mul(x, values, bias, index.ids, index.rows, **flags, **sizes(index))
+    return shaped(y, x.shape[0], index.layout.shape[0 if transpose else 1])
 
 
 def outer(x: Tensor, dy: Tensor, index: Stored) -> Tensor:
@@ -49,57 +49,60 @@ def gradients(x: Tensor, dy: Tensor, values: Tensor, index: Stored) -> tuple[Ten
 
 
 def _weight_gradients(x: Tensor, y: Tensor, dy: Tensor, index: Stored, **flags: bool) -> tuple[Tensor, Tensor]:
-    dvalues, dbias = _ops().keras_sparse_outer(x, y, dy, index.ids, index.rows, **flags, **_sizes(index))
-    return _shaped(dvalues, index.layout.capacity), _shaped_bias(dbias, index, flags)
+    dvalues, dbias = native_ops().keras_sparse_outer(x, y, dy, index.ids, index.rows, **flags, **sizes(index))
+    return shaped(dvalues, index.layout.capacity), _shaped_bias(dbias, index, flags)
 
 
 def _gradients(
     x: Tensor, y: Tensor, dy: Tensor, values: Tensor, index: Stored, **flags: bool
 ) -> tuple[Tensor, Tensor, Tensor]:
-    dx, dvalues, dbias = _ops().keras_sparse_gradients(
-        x, y, dy, values, index.ids, index.rows, **flags, **_sizes(index)
+    dx, dvalues, dbias = native_ops().keras_sparse_gradients(
+        x, y, dy, values, index.ids, index.rows, **flags, **sizes(index)
     )
-    dx = _shaped(dx, x.shape[0], index.layout.shape[0])
-    return dx, _shaped(dvalues, index.layout.capacity), _shaped_bias(dbias, index, flags)
+    dx = shaped(dx, x.shape[0], index.layout.shape[0])
+    return dx, shaped(dvalues, index.layout.capacity), _shaped_bias(dbias, index, flags)
 
 
 def _shaped_bias(dbias: Tensor, index: Stored, flags: dict[str, bool]) -> Tensor:
-    return _shaped(dbias, index.layout.shape[1] if flags["with_bias"] else 0)
+    return shaped(dbias, index.layout.shape[1] if flags["with_bias"] else 0)
 
 
 def multiply_entries(entries: Tensor, numbers: Tensor, batch: Tensor, values: Tensor, index: Stored) -> Tensor:
     """Return x W, float32 [batch, n_out], of an x that holds `numbers` at the pairs (sample, input) `entries`."""
-    y = _ops().keras_sparse_entries_mat_mul(
-        entries, numbers, tf.reshape(batch, [1]), values, index.ids, index.rows, **_sizes(index)
+    y = native_ops().keras_sparse_entries_mat_mul(
+        entries, numbers, tf.reshape(batch, [1]), values, index.ids, index.rows, **sizes(index)
     )
-    return _shaped(y, tf.get_static_value(batch), index.layout.shape[1])
+    return shaped(y, tf.get_static_value(batch), index.layout.shape[1])
 
 
 def to_dense(values: Tensor, index: Stored, dtype: Any) -> Tensor:
     """Return the matrix [n_in, n_out]."""
-    matrix = _ops().keras_sparse_to_dense(values, index.ids, index.rows, T=dtype, **_sizes(index))
-    return _shaped(matrix, *index.layout.shape)
+    matrix = native_ops().keras_sparse_to_dense(values, index.ids, index.rows, T=dtype, **sizes(index))
+    return shaped(matrix, *index.layout.shape)
 
 
 def from_dense(matrix: Tensor, index: Stored) -> Tensor:
     """Return the entries of `matrix` at the connections, float32 [capacity] with a tail of zeros."""
-    values = _ops().keras_sparse_from_dense(matrix, index.ids, index.rows, **_sizes(index))
-    return _shaped(values, index.layout.capacity)
+    values = native_ops().keras_sparse_from_dense(matrix, index.ids, index.rows, **sizes(index))
+    return shaped(values, index.layout.capacity)
 
 
-def _ops() -> Any:
+def native_ops() -> Any:
+    """Return the module of TensorFlow's Python functions for the ops."""
     library = load()
     assert library is not None, "the native path was chosen although it is not available"
     return library.ops
 
 
-def _shaped(tensor: Tensor, *shape: int | None) -> Tensor:
+def shaped(tensor: Tensor, *shape: int | None) -> Tensor:
+    """Return the tensor, with its static shape known."""
     # The ops' own shape inference sees no integer attributes (a limit of TensorFlow's C API).
     tensor.set_shape(shape)
     return tensor
 
 
-def _sizes(index: Stored) -> dict[str, int]:
+def sizes(index: Stored) -> dict[str, int]:
+    """Return the attributes of an op that say how a kernel is stored."""
     layout = index.layout
     return {
         "n_in": layout.shape[0],
@@ -110,7 +113,8 @@ def _sizes(index: Stored) -> dict[str, int]:
     }
 
 
-def _index(op: Any) -> Stored:
+def stored_index(op: Any) -> Stored:
+    """Return the index of an op's kernel, from its attributes and last inputs."""
     shape = op.get_attr("n_in"), op.get_attr("n_out")
     layout = Layout(shape, op.get_attr("capacity"), op.get_attr("block"), op.get_attr("id_bits"))
     ids, rows = op.inputs[-2:]
@@ -125,7 +129,7 @@ def _index(op: Any) -> Stored:
 def _multiply_gradient(op: Any, dy: Tensor) -> list[Tensor | None]:
     x, values = op.inputs[:2]
     y = op.outputs[0]
-    index, transpose = _index(op), op.get_attr("transpose")
+    index, transpose = stored_index(op), op.get_attr("transpose")
     flags = {name: op.get_attr(name) for name in ("relu", "with_bias")}
     skipped = frozenset(cast(Any, getattr(op, "skip_input_indices", None)) or ())
     dx = dvalues = dbias = None
@@ -133,7 +137,7 @@ def _multiply_gradient(op: Any, dy: Tensor) -> list[Tensor | None]:
         dx = None if 0 in skipped else multiply(dy, values, index, transpose=False)
         dvalues = None if 1 in skipped else outer(dy, x, index)
     elif 1 in skipped:  # frozen weights
-        dy = _gated(dy, y, flags["relu"])
+        dy = gated(dy, y, flags["relu"])
         dx = None if 0 in skipped else multiply(dy, values, index, transpose=True)
         dbias = tf.reduce_sum(tf.cast(dy, tf.float32), 0) if flags["with_bias"] else None
     elif 0 in skipped:  # the first layer
@@ -143,17 +147,18 @@ def _multiply_gradient(op: Any, dy: Tensor) -> list[Tensor | None]:
     return [dx, dvalues, dbias if flags["with_bias"] else None, None, None]
 
 
-def _gated(dy: Tensor, y: Tensor, relu: bool) -> Tensor:
+def gated(dy: Tensor, y: Tensor, relu: bool) -> Tensor:
+    """Return dy, with `relu` only where y is above zero."""
     return tf.where(y > 0, dy, tf.zeros_like(dy)) if relu else dy
 
 
 @tf.RegisterGradient("KerasSparseGradients")
 def _gradients_gradient(op: Any, ddx: Tensor, ddvalues: Tensor, ddbias: Tensor) -> list[Tensor | None]:
     x, y, dy, values = op.inputs[:4]
-    index, relu = _index(op), op.get_attr("relu")
+    index, relu = stored_index(op), op.get_attr("relu")
     by_x, by_dy = _outer_gradients(op, x, y, dy, ddvalues, ddbias)
-    by_dy += _gated(multiply(ddx, values, index, transpose=False), y, relu)
-    return [by_x, None, by_dy, outer(ddx, _gated(dy, y, relu), index), None, None]
+    by_dy += gated(multiply(ddx, values, index, transpose=False), y, relu)
+    return [by_x, None, by_dy, outer(ddx, gated(dy, y, relu), index), None, None]
 
 
 @tf.RegisterGradient("KerasSparseOuter")
@@ -166,26 +171,28 @@ def _outer_gradient(op: Any, ddvalues: Tensor, ddbias: Tensor) -> list[Tensor | 
 def _outer_gradients(
     op: Any, x: Tensor, y: Tensor, dy: Tensor, ddvalues: Tensor, ddbias: Tensor
 ) -> tuple[Tensor, Tensor]:
-    index, relu = _index(op), op.get_attr("relu")
+    index, relu = stored_index(op), op.get_attr("relu")
     by_dy = multiply(x, ddvalues, index, transpose=False)
     if op.get_attr("with_bias"):
         by_dy += tf.cast(ddbias, by_dy.dtype)
-    return multiply(_gated(dy, y, relu), ddvalues, index, transpose=True), _gated(by_dy, y, relu)
+    return multiply(gated(dy, y, relu), ddvalues, index, transpose=True), gated(by_dy, y, relu)
 
 
 @tf.RegisterGradient("KerasSparseEntriesMatMul")
 def _multiply_entries_gradient(op: Any, dy: Tensor) -> list[Tensor | None]:
     entries, numbers, _, values, ids, rows = op.inputs
-    index = _index(op)
-    dnumbers, dvalues = _ops().keras_sparse_entries_gradients(entries, numbers, dy, values, ids, rows, **_sizes(index))
-    return [None, dnumbers, None, _shaped(dvalues, index.layout.capacity), None, None]
+    index = stored_index(op)
+    dnumbers, dvalues = native_ops().keras_sparse_entries_gradients(
+        entries, numbers, dy, values, ids, rows, **sizes(index)
+    )
+    return [None, dnumbers, None, shaped(dvalues, index.layout.capacity), None, None]
 
 
 @tf.RegisterGradient("KerasSparseToDense")
 def _to_dense_gradient(op: Any, dmatrix: Tensor) -> list[Tensor | None]:
-    return [from_dense(dmatrix, _index(op)), None, None]
+    return [from_dense(dmatrix, stored_index(op)), None, None]
 
 
 @tf.RegisterGradient("KerasSparseFromDense")
 def _from_dense_gradient(op: Any, dvalues: Tensor) -> list[Tensor | None]:
-    return [to_dense(dvalues, _index(op), op.inputs[0].dtype), None, None]
+    return [to_dense(dvalues, stored_index(op), op.inputs[0].dtype), None, None]
