@@ -3,9 +3,9 @@
     python benchmarks/recurrent.py [--layers LSTM,GRU] [--densities 20,10,5,1] [--units 512] [--time 100]
 
 One recurrent layer, both kernels of the same density, and a softmax. Times are intervals between batches, seen by a
-callback; the networks take turns; medians. A ratio above 1 means faster than Keras' layer. "products" is the share of
-the sparse network's step that its products take when they run alone, in a compiled loop over the time steps: the rest
-is what every recurrent layer of TensorFlow does between them (activations, the loop itself, stacking for the backward).
+callback; the networks take turns; medians. A ratio above 1 means faster than Keras' layer. "products" is the time that
+the same products take one by one, in a compiled loop over the time steps, as a share of the sparse network's step: the
+native path goes through a whole sequence in one op, which may take less.
 """
 
 from __future__ import annotations

@@ -25,7 +25,12 @@ class Multiplier:
         dtype: of the activations.
         exported: whether stock operations with a fixed topology are wanted.
         on_backward: see `Product`.
+
+    Attributes:
+        stored: (values, stored index) where nothing but the native kernels multiplies and nobody looks on; else None.
     """
+
+    stored: tuple[Tensor, Any] | None = None
 
     def __init__(
         self,
@@ -52,6 +57,8 @@ class Multiplier:
             self._product = multiply
         else:
             operands = path.operands(*storage.index_tensors(), storage.layout)
+            if choice.path == "native" and not choice.module and on_backward is None:
+                self.stored = values, operands.index
             self._product = Product(path, operands, values, self._shape, on_backward=on_backward)
 
     def __call__(self, x: Tensor, transpose: bool = False, *, bias: Tensor | None = None, relu: bool = False) -> Tensor:

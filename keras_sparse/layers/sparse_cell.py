@@ -55,9 +55,11 @@ class SparseCell(SparseLayer):
 
     Attributes:
         gates: how many gates stand side by side in the kernels.
+        sequence_cell: what the native kernels that go through a whole sequence call it.
     """
 
     gates: ClassVar[int]
+    sequence_cell: ClassVar[str]
     units: int
     activation: Any
     recurrent_activation: Any
@@ -171,13 +173,47 @@ class SparseCell(SparseLayer):
         return (None if self.bias is None else paths.value(self.bias)), None
 
     @contextmanager
-    def repeating(self) -> Iterator[None]:
+    def repeating(self) -> Iterator[Factors]:
         """Read and prepare the kernels once for all the steps that are traced or run inside."""
         self._factors = self._read(repeated=True)
         try:
-            yield
+            yield self._factors
         finally:
             self._factors = None
+
+    def _plain(self) -> bool:
+        """Return whether the activations are those that the native kernels of sequences know."""
+        known = keras.activations
+        gated = self.gates == 1 or self.recurrent_activation is known.sigmoid
+        return gated and self.activation is known.tanh
+
+    def whole_sequence(
+        self, by: Factors, sequences: Tensor, states: list[Tensor], *, training: bool, **how: Any
+    ) -> tuple[Tensor, list[Tensor]] | None:
+        """Return (outputs, last states) of all steps, computed at once by the native kernels.
+
+        None where they cannot: on other compute paths, with other activations, with dropout of the state, or while a
+        policy looks at the gradient.
+
+        Args:
+            by: the kernels.
+            sequences: [batch, time, n_in].
+            states: the first ones.
+            training: whether dropout acts.
+            **how: `mask`, `backwards` and `every`, see `compute.native.recurrent.recur`.
+        """
+        if by.kernel.stored is None or by.recurrent.stored is None or not self._plain():
+            return None
+        dropped = self._input_mask(sequences[:, 0], training)
+        if isinstance(dropped, Sequence) or self._state_mask(states[0], training) is not None:
+            return None
+        from ..compute.native.recurrent import Factor, recur
+
+        x = ops.cast(sequences, self.compute_dtype)
+        if dropped is not None:
+            x *= ops.expand_dims(dropped, 1)
+        kernel, recurrent = Factor(*by.kernel.stored, by.bias), Factor(*by.recurrent.stored, by.recurrent_bias)
+        return recur(x, states, kernel, recurrent, cell=self.sequence_cell, keep=bool(training), **how)
 
     def _read(self, *, repeated: bool = False) -> Factors:
         kernel, recurrent = (k.multiplier(repeated=repeated) for k in (self.kernel, self.recurrent_kernel))

@@ -15,6 +15,9 @@ class SparseGRU(SparseRNN):
     It computes what `keras.layers.GRU` computes with `kernel.to_dense()` and `recurrent_kernel.to_dense()`. The gates
     z, r, h stand side by side in each kernel.
 
+    On the native path a whole sequence is one operation where the activations and `reset_after` are Keras' defaults
+    and no state is dropped. It has no second derivatives (`unroll=True` has). All else goes step by step.
+
     Args:
         units: number of units, a positive integer.
         reset_after: whether the reset gate acts after the product with the recurrent kernel, as in Keras; before it

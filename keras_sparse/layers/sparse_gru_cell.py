@@ -37,6 +37,7 @@ class SparseGRUCell(SparseCell, keras.layers.GRUCell):
     """
 
     gates = 3
+    sequence_cell = "gru"
 
     def call(self, inputs: Tensor, states: Any, training: bool = False) -> tuple[Tensor, Any]:
         """Return (output [batch, units], state) after a step from `states`; the state is the output."""
@@ -58,6 +59,9 @@ class SparseGRUCell(SparseCell, keras.layers.GRUCell):
         candidate = self.activation(x_h + h_h)
         h = z * h + (1 - z) * candidate
         return h, [h] if nested else h
+
+    def _plain(self) -> bool:
+        return self.reset_after and super()._plain()
 
     def _bias_shape(self) -> tuple[int, ...]:
         wide = super()._bias_shape()

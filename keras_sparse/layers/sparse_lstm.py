@@ -17,6 +17,9 @@ class SparseLSTM(SparseRNN):
     connections within a kernel, from one gate to another too, as in Selfish-RNN (Liu et al. 2021, section 3: the
     smallest weights of all gates together go, as many grow anywhere; `ks.PruneRegrow(0.3)` or `ks.SET()`).
 
+    On the native path a whole sequence is one operation where the activations are Keras' defaults and no state is
+    dropped. It has no second derivatives (`unroll=True` has). All else goes step by step.
+
     Args:
         units: number of units, a positive integer.
         density: fraction of the n_in · 4 units positions of the kernel that hold a connection, in (0, 1], or a rule

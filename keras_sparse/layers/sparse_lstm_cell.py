@@ -38,6 +38,7 @@ class SparseLSTMCell(SparseCell, keras.layers.LSTMCell):
     """
 
     gates = 4
+    sequence_cell = "lstm"
 
     def call(self, inputs: Tensor, states: Any, training: bool = False) -> tuple[Tensor, list[Tensor]]:
         """Return (output [batch, units], [state, carry]) after a step from `states`, likewise."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, ClassVar, Self
 
 import keras
+from keras import ops
 
 from .sparse_cell import SparseCell
 from .sparse_layer import restored
@@ -66,9 +67,35 @@ class SparseRNN(keras.layers.RNN):
         self.kernel, self.recurrent_kernel = self.cell.kernel, self.cell.recurrent_kernel
 
     def inner_loop(self, sequences: Tensor, initial_state: Any, mask: Any, training: bool = False) -> Any:
-        """Return (last output, outputs, states) of all steps."""
-        with self.cell.repeating():
-            return super().inner_loop(sequences, initial_state, mask, training)
+        """Return (last output, outputs, states) of all steps: at once where that can be done, else step by step."""
+        with self.cell.repeating() as factors:
+            result = None
+            if not self.unroll and (mask is None or len(mask.shape) == 2):
+                mask = mask if mask is None else ops.cast(mask, "bool")
+                states = list(initial_state) if isinstance(initial_state, list | tuple) else [initial_state]
+                result = self.cell.whole_sequence(
+                    factors,
+                    sequences,
+                    states,
+                    training=training,
+                    mask=mask,
+                    backwards=self.go_backwards,
+                    every=self.return_sequences,
+                )
+            if result is None:
+                return super().inner_loop(sequences, initial_state, mask, training)
+        outputs, states = result
+        if mask is not None:
+            outputs = self._masked(outputs, mask)
+        return outputs[:, -1], outputs, states
+
+    def _masked(self, outputs: Tensor, mask: Tensor) -> Tensor:
+        """Return the outputs with zeros where Keras has them: before the first step that counts, or at all others."""
+        taken = ops.flip(mask, 1) if self.go_backwards else mask
+        if not self.zero_output_for_mask:
+            taken = ops.cumsum(ops.cast(taken, "int32"), 1) > 0
+        taken = taken if self.return_sequences else taken[:, -1:]
+        return ops.where(ops.expand_dims(taken, -1), outputs, ops.zeros_like(outputs))
 
     def get_build_config(self) -> dict[str, Any]:
         """Return the input shape and the kernels' storage layouts."""

@@ -14,6 +14,9 @@ class SparseSimpleRNN(SparseRNN):
 
     It computes what `keras.layers.SimpleRNN` computes with `kernel.to_dense()` and `recurrent_kernel.to_dense()`.
 
+    On the native path a whole sequence is one operation where the activation is Keras' default and no state is
+    dropped. It has no second derivatives (`unroll=True` has). All else goes step by step.
+
     Args:
         units: number of units, a positive integer.
         **kwargs: all other arguments of `ks.SparseLSTM`, except `unit_forget_bias`, `recurrent_activation` and

@@ -36,6 +36,7 @@ class SparseSimpleRNNCell(SparseCell, keras.layers.SimpleRNNCell):
     """
 
     gates = 1
+    sequence_cell = "simple"
 
     def call(self, sequence: Tensor, states: Any, training: bool = False) -> tuple[Tensor, Any]:
         """Return (output [batch, units], state) after a step from `states`; the state is the output."""

@@ -42,6 +42,8 @@ ANY = [
     {"dropout": 0.3, "recurrent_dropout": 0.4, "return_sequences": True, "seed": 3},
     {"mask": MASK, "return_sequences": True},
     {"mask": MASK, "return_sequences": True, "zero_output_for_mask": True},
+    {"mask": MASK, "zero_output_for_mask": True},
+    {"mask": MASK, "go_backwards": True, "return_sequences": True},
     {"mask": MASK, "go_backwards": True, "unroll": True},
 ]
 COMBINATIONS = [

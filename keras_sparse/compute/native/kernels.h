@@ -8,6 +8,7 @@
 
 #include "convolution_kernels.h"
 #include "junction.h"
+#include "recurrent_kernels.h"
 
 namespace keras_sparse {
 
@@ -57,6 +58,7 @@ struct Kernels {
   int64_t (*largest_id[2])(const void* ids, int64_t from, int64_t to);
 
   ConvolutionKernels convolution;
+  RecurrentKernels recurrent;
 };
 
 // The best set this processor has, or the one called `name`; null if it is unknown or cannot run here.

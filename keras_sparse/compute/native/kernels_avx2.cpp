@@ -23,6 +23,7 @@ constexpr int kForward = 8, kBackward = 4;
 
 #include "kernels_impl.h"
 #include "convolution_impl.h"
+#include "recurrent_impl.h"
 
 #if defined(__clang__)
 #pragma clang attribute pop

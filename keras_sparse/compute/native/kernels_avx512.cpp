@@ -32,6 +32,7 @@ constexpr int kForward = 16, kBackward = 8;
 
 #include "kernels_impl.h"
 #include "convolution_impl.h"
+#include "recurrent_impl.h"
 
 #if defined(__clang__)
 #pragma clang attribute pop

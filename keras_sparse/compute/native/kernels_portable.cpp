@@ -13,6 +13,7 @@ constexpr int kForward = 8, kBackward = 4;
 
 #include "kernels_impl.h"
 #include "convolution_impl.h"
+#include "recurrent_impl.h"
 
 namespace keras_sparse {
 extern const Kernels kKernelsPortable;

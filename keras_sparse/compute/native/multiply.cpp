@@ -3,10 +3,6 @@
 namespace keras_sparse {
 namespace {
 
-constexpr int64_t kNearSums = 32 << 10;  // bytes of sums that stay in the first-level cache
-constexpr int64_t kFarSums = 256 << 10;  // … in the second-level cache
-constexpr int64_t kNearRow = 5;          // connections per row that pay for a pass over a part of the block
-
 // How to go through a block: `part` outputs at a time, so that the sums stay near, or all at once.
 struct Plan {
   int size;  // of tiles
@@ -15,17 +11,13 @@ struct Plan {
   Plan(const Kernels& kernels, const Junction& w, int64_t batch, int64_t parts)
       : size(tile_size(kernels.widest_scatter, batch, parts)), part(w.block) {
     for (const int largest = size; size < largest + 2 && size + 1 < kTileSizes; size++) {
-      const int64_t near = kNearSums / row_bytes();
-      if (w.block <= near + near / 2) return;
-      if (connections(w) * near >= kNearRow * w.n_in * w.n_out) {
-        part = near;
+      if (goes_in_near_parts(w, size)) {
+        part = near_part(w, size);
         return;
       }
     }
-    while (size + 1 < kTileSizes && tile_samples(size) > 16 && w.block * row_bytes() > kFarSums) size++;
+    while (size + 1 < kTileSizes && tile_samples(size) > 16 && w.block * row_bytes(size) > kFarSums) size++;
   }
-
-  int64_t row_bytes() const { return tile_samples(size) * static_cast<int64_t>(sizeof(float)); }
 };
 
 // One block for one tile; needs sums for a block and, if it goes in parts, a place in each row.
@@ -41,15 +33,8 @@ class Block {
            const Activations& y) const {
     const int64_t outputs = w_.block_size(b);
     kernels_.begin[tile.size](finish_.bias ? finish_.bias + w_.first_output(b) : nullptr, outputs, scratch);
-    if (plan_.part >= outputs) {
-      kernels_.scatter_all[tile.size][w_.wide](w_, b, panel, scratch);
-    } else {
-      auto* cursor = reinterpret_cast<int64_t*>(scratch + sums_floats());
-      std::memcpy(cursor, w_.rows + b * w_.n_in, w_.n_in * sizeof(int64_t));
-      for (int64_t limit = plan_.part; limit < outputs + plan_.part; limit += plan_.part) {
-        kernels_.scatter[tile.size][w_.wide](w_, b, limit, cursor, panel, scratch);
-      }
-    }
+    scatter_block(kernels_, w_, b, tile.size, plan_.part, panel, scratch,
+                  reinterpret_cast<int64_t*>(scratch + sums_floats()));
     if (finish_.relu) kernels_.rectify(scratch, outputs * tile_samples(tile.size));
     unpack(kernels_, scratch, outputs, y, w_.n_out, tiles, tile, w_.first_output(b));
   }

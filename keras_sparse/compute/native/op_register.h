@@ -7,7 +7,7 @@ namespace keras_sparse {
 
 struct Op {
   const char* name;
-  const char *inputs[4], *outputs[3];  // null where there is none; ids and rows follow
+  const char *inputs[12], *outputs[7];  // null where there is none; ids and rows follow
   void (*shape)(TF_ShapeInferenceContext*, TF_Status*);
   void (*compute)(void*, TF_OpKernelContext*);
 };

@@ -74,7 +74,7 @@ class Run {
 
   TF_OpKernelContext* context_;
   StatusHolder status_;
-  TF_Tensor* tensors_[16];  // no op has more inputs and outputs
+  TF_Tensor* tensors_[24];  // no op has more inputs and outputs
   int held_ = 0;
   bool failed_ = false;
   TF_Code code_ = TF_OK;
@@ -91,6 +91,18 @@ struct Attributes {
     return type == TF_FLOAT ? Element::float32 : type == TF_BFLOAT16 ? Element::bfloat16 : Element::float16;
   }
 };
+
+// Sets the status if they make no sense.
+inline void check_attributes(const Attributes& a, StatusHolder& s) {
+  constexpr int64_t kMost = int64_t{1} << 40;  // keeps products of sizes far from overflow
+  const auto sane = [](int64_t size) { return size >= 0 && size <= kMost; };
+  if (s.ok() && (!sane(a.n_in) || !sane(a.n_out) || !sane(a.capacity) || !sane(a.block) || a.block < 1 ||
+                 (a.id_bits != 16 && a.id_bits != 32) || (a.id_bits == 16 && a.block > 65536))) {
+    tf.TF_SetStatus(s.status, TF_INVALID_ARGUMENT,
+                    "n_in, n_out and capacity must lie in [0, 2^40], block must be positive and id_bits 16 or 32 "
+                    "(32 where a block has more than 65536 outputs)");
+  }
+}
 
 // False if they make no sense; the construction then has failed.
 inline bool read_attributes(TF_OpKernelConstruction* construction, Attributes* a, StatusHolder& s) {
@@ -111,14 +123,7 @@ inline bool read_attributes(TF_OpKernelConstruction* construction, Attributes* a
   flag("relu", &a->relu);
   flag("with_bias", &a->with_bias);
   if (s.ok()) tf.TF_OpKernelConstruction_GetAttrType(construction, "T", &a->type, s.status);
-  constexpr int64_t kMost = int64_t{1} << 40;  // keeps products of sizes far from overflow
-  const auto sane = [](int64_t size) { return size >= 0 && size <= kMost; };
-  if (s.ok() && (!sane(a->n_in) || !sane(a->n_out) || !sane(a->capacity) || !sane(a->block) || a->block < 1 ||
-                 (a->id_bits != 16 && a->id_bits != 32) || (a->id_bits == 16 && a->block > 65536))) {
-    tf.TF_SetStatus(s.status, TF_INVALID_ARGUMENT,
-                    "n_in, n_out and capacity must lie in [0, 2^40], block must be positive and id_bits 16 or 32 "
-                    "(32 where a block has more than 65536 outputs)");
-  }
+  check_attributes(*a, s);
   if (!s.ok()) tf.TF_OpKernelConstruction_Failure(construction, s.status);
   return s.ok();
 }

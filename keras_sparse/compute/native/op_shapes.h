@@ -39,7 +39,7 @@ class Shapes {
  private:
   TF_ShapeInferenceContext* context_;
   TF_Status* status_;
-  TF_ShapeHandle* handles_[32];  // two for every input, some for the outputs
+  TF_ShapeHandle* handles_[64];  // two for every input, some for the outputs
   int held_ = 0;
 };
 

@@ -40,6 +40,36 @@ inline int tile_size(int widest, int64_t batch, int64_t parts) {
   return size;
 }
 
+constexpr int64_t kNearSums = 32 << 10;  // bytes of sums that stay in the first-level cache
+constexpr int64_t kFarSums = 256 << 10;  // … in the second-level cache
+constexpr int64_t kNearRow = 5;          // connections per row that pay for a pass over a part of the block
+
+inline int64_t row_bytes(int size) { return tile_samples(size) * static_cast<int64_t>(sizeof(float)); }
+
+// Whether the sums of a block, or of the parts in which it is gone through, stay near.
+inline bool goes_in_near_parts(const Junction& w, int size) {
+  const int64_t near = kNearSums / row_bytes(size);
+  return w.block <= near + near / 2 || connections(w) * near >= kNearRow * w.n_in * w.n_out;
+}
+
+// Outputs of a block to go through at a time.
+inline int64_t near_part(const Junction& w, int size) {
+  const int64_t near = kNearSums / row_bytes(size);
+  return w.block > near + near / 2 && goes_in_near_parts(w, size) ? near : w.block;
+}
+
+// sums [outputs of block b][T] += panel [n_in][T] times the block, `part` outputs at a time; `cursor` has a place for
+// every input.
+inline void scatter_block(const Kernels& kernels, const Junction& w, int64_t b, int size, int64_t part,
+                          const float* panel, float* sums, int64_t* cursor) {
+  const int64_t outputs = w.block_size(b);
+  if (part >= outputs) return kernels.scatter_all[size][w.wide](w, b, panel, sums);
+  std::memcpy(cursor, w.rows + b * w.n_in, w.n_in * sizeof(int64_t));
+  for (int64_t limit = part; limit < outputs + part; limit += part) {
+    kernels.scatter[size][w.wide](w, b, limit, cursor, panel, sums);
+  }
+}
+
 // Cuts one allocation into 64-byte aligned arrays.
 class Scratch {
  public:

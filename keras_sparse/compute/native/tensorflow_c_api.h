@@ -22,7 +22,7 @@ typedef struct TF_OpKernelContext TF_OpKernelContext;
 namespace keras_sparse {
 
 enum TF_Code { TF_OK = 0, TF_INVALID_ARGUMENT = 3, TF_RESOURCE_EXHAUSTED = 8 };
-enum TF_DataType { TF_FLOAT = 1, TF_INT64 = 9, TF_BFLOAT16 = 14, TF_HALF = 19 };
+enum TF_DataType { TF_FLOAT = 1, TF_INT64 = 9, TF_BOOL = 10, TF_BFLOAT16 = 14, TF_HALF = 19 };
 
 #define KERAS_SPARSE_TENSORFLOW_FUNCTIONS(f)                                                                          \
   f(TF_NewStatus, TF_Status*, ())                                                                                    \

@@ -11,10 +11,11 @@
 //
 // x and dy are [batch, n_in] and [batch, n_out]; values and dvalues [capacity]; ids the packed local output ids in int64
 // words; rows the row pointers of every block of outputs. Values and their gradient are float32 whatever the
-// activations are. Convolutions: see convolution_ops.h.
+// activations are. Convolutions: see convolution_ops.h; recurrent layers: recurrent_ops.h.
 #include "convolution_ops.h"
 #include "op_register.h"
 #include "op_shapes.h"
+#include "recurrent_ops.h"
 #include "thread_pool.h"
 
 namespace keras_sparse {
@@ -152,6 +153,7 @@ struct Registration {
       }
     }
     if (const char* refused = register_convolutions()) problem = refused;
+    if (const char* refused = register_recurrences()) problem = refused;
   }
 } registration;
 
