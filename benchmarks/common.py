@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 import math
 import os
 import statistics
@@ -32,6 +33,7 @@ THREADS = int(os.environ.get("BENCH_THREADS", machine.CORES))
 for _name in ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"):
     os.environ[_name] = str(THREADS)
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+logging.getLogger("tensorflow").setLevel(logging.ERROR)  # candidates are compiled by the dozen: it warns of that
 
 Burst = Callable[[int], list[float]]
 """Runs a candidate some times in a row and returns the seconds of each."""

@@ -8,7 +8,7 @@ from .geometry import Geometry
 
 # Measured on CPUs (benchmarks/RESULTS.md): from this density on TensorFlow's convolution with the whole kernel beats
 # the native one.
-BUILD_DENSITY = 0.35
+BUILD_DENSITY = 0.6
 # Images that the native kernels work on together: with fewer they take as long.
 LANES = {"avx512": 16, "avx2": 8}
 _OTHER_LANES = 4
