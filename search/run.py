@@ -24,7 +24,7 @@ from .oracle import SparseOracle
 from .progress import Progress, Reporter
 from .records import Records
 from .result import SearchResult
-from .space import MLPSpace, check_fields
+from .space import MLPSpace
 from .tuner import SparseTuner
 
 DEFAULT_TRIALS = 20
@@ -83,7 +83,7 @@ def search(
     with claim(output, resume=resume, overwrite=overwrite) as directory:
         preprocessing = data_module.fit(data)
         if not isinstance(space, MLPSpace):
-            space = MLPSpace.for_data(preprocessing.n_features, len(data.y_train), **check_fields(space or {}))
+            space = MLPSpace.for_data(preprocessing.n_features, len(data.y_train), **MLPSpace.check_fields(space or {}))
         patience = patience or max(5, epochs // 3)
         earlier = RunManifest.read(directory)
         manifest = RunManifest(
