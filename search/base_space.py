@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple, Self
 
@@ -14,6 +14,7 @@ import keras
 from keras_sparse.topology.densities import connection_count
 
 from .data.forms import Form
+from .networks import Junction
 from .objective import Task
 
 Range = tuple[float, float]
@@ -36,7 +37,7 @@ class Space(ABC):
     """Sparse networks of one kind, rewired by SET and trained with Adam.
 
     A kind of network is a subclass: a frozen dataclass whose fields are ranges, with `form`, `for_data`,
-    `declare_network`, `kernels`, `widest` and `build`.
+    `declare_network`, `kernels`, `largest` and `build`.
 
     Args:
         zeta: Range (log scale) of the share of connections SET replaces per epoch, within (0, 1).
@@ -109,8 +110,8 @@ class Space(ABC):
         """The sparse kernels of the network that `values` describe, from the inputs to the output."""
 
     @abstractmethod
-    def widest(self) -> dict[str, Any]:
-        """Values of the widest, deepest network of the space, at density 1."""
+    def largest(self) -> Iterable[Mapping[str, Any]]:
+        """Values of the widest, deepest network of the space; of several, where it depends on the data which it is."""
 
     @abstractmethod
     def build(
@@ -139,8 +140,12 @@ class Space(ABC):
         return sum(connection_count(kernel.density, kernel.shape) for kernel in self.kernels(values, n_in, n_out))
 
     def reference_size(self, n_in: Any, n_out: int) -> int:
-        """Positions Σ n_in · n_out of the widest, deepest network of the space: what f_c = 1 means."""
-        return sum(math.prod(kernel.shape) for kernel in self.kernels(self.widest(), n_in, n_out))
+        """Positions Σ n_in · n_out of the widest, deepest network of the space: what f_c = 1 means.
+
+        Of a convolution they are those of its kernel, [kh · kw · c_in, filters]; a recurrent layer has two kernels.
+        """
+        networks = (self.kernels(values, n_in, n_out) for values in self.largest())
+        return max(sum(math.prod(kernel.shape) for kernel in kernels) for kernels in networks)
 
     def to_dict(self) -> dict[str, Any]:
         """The space as JSON: what `from_dict` reads."""
@@ -182,6 +187,30 @@ def log_range(hp: Any, name: str, bounds: Range) -> None:
 def width(hp: Any, name: str, options: tuple[int, ...]) -> None:
     """Registers a width; a search starts with a rather large one."""
     hp.Choice(name, list(options), default=options[_START * len(options) // 3])
+
+
+def declare_head(hp: Any, space: Any) -> None:
+    """Registers head, hidden_units, density_hidden and density_output, as convolutional and recurrent spaces have."""
+    hp.Choice("head", list(space.heads), default=space.heads[0])
+    hp.Choice("hidden_units", list(space.hidden_units), default=space.hidden_units[0])
+    if hidden := [units for units in space.hidden_units if units]:
+        with hp.conditional_scope("hidden_units", hidden):
+            log_range(hp, "density_hidden", space.hidden_density)
+    log_range(hp, "density_output", space.output_density)
+
+
+def head_junctions(values: Mapping[str, Any], n_out: int) -> list[Junction]:
+    """The dense layers that `declare_head` declares, the output layer last."""
+    output = Junction("output", n_out, float(values["density_output"]))
+    if not (units := int(values["hidden_units"])):
+        return [output]
+    return [Junction("hidden_1", units, float(values["density_hidden"])), output]
+
+
+def dense_kernels(junctions: Sequence[Junction], n_in: int) -> list[Kernel]:
+    """The kernels of a row of dense layers on `n_in` features."""
+    sizes = [n_in, *(junction.units for junction in junctions)]
+    return [Kernel((before, after.units), after.density) for before, after in zip(sizes, junctions, strict=False)]
 
 
 def widened(bounds: Range, n_in: int) -> Range:

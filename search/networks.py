@@ -11,6 +11,7 @@ import keras
 
 import keras_sparse as ks
 
+from .data.statistics import PADDING
 from .objective import Task
 
 _MAX_STEPS_PER_EXECUTION = 64
@@ -28,6 +29,35 @@ class Junction:
     density: float
 
 
+@dataclass(frozen=True)
+class Convolution:
+    """One convolution to build.
+
+    Args:
+        name: Of the layer.
+        filters: Output channels.
+        size: Of the window: (height, width), or (steps,).
+        strides: Of the window, likewise.
+        density: Of its kernel.
+    """
+
+    name: str
+    filters: int
+    size: tuple[int, ...]
+    strides: tuple[int, ...]
+    density: float
+
+
+@dataclass(frozen=True)
+class Recurrence:
+    """One recurrent layer to build: its name, its units and the densities of its two kernels."""
+
+    name: str
+    units: int
+    density: float
+    recurrent_density: float
+
+
 def build_mlp(junctions: Sequence[Junction], *, n_in: int, task: Task, activation: str = "relu") -> keras.Model:
     """A sparse multi-layer perceptron.
 
@@ -39,6 +69,94 @@ def build_mlp(junctions: Sequence[Junction], *, n_in: int, task: Task, activatio
     """
     layers = dense_layers(junctions, task, activation)
     return keras.Sequential([keras.Input((n_in,), name="features"), *layers], name="network")
+
+
+def build_cnn(
+    convolutions: Sequence[Convolution],
+    junctions: Sequence[Junction],
+    *,
+    shape: tuple[int, ...],
+    head: str,
+    task: Task,
+    activation: str = "relu",
+    padded: bool = False,
+) -> keras.Model:
+    """A sparse convolutional network: convolutions that keep the size but for their strides, a head, dense layers.
+
+    Args:
+        convolutions: At least one.
+        junctions: Dense layers behind the head, the output layer last.
+        shape: Of an example: (height, width, channels), or (time, features) for convolutions along time.
+        head: What becomes of the last feature maps: their "average", their "max" or all of them, "flatten".
+        task: As in `build_mlp`.
+        activation: Of convolutions and hidden layers.
+        padded: Whether sequences have steps of `PADDING`. They count as average steps.
+    """
+    images = len(shape) == 3
+    convolve: Any = ks.SparseConv2D if images else ks.SparseConv1D
+    heads: dict[str, Any] = {
+        "average": keras.layers.GlobalAveragePooling2D if images else keras.layers.GlobalAveragePooling1D,
+        "max": keras.layers.GlobalMaxPooling2D if images else keras.layers.GlobalMaxPooling1D,
+        "flatten": keras.layers.Flatten,
+    }
+    inputs: Any = keras.Input(shape, name="features")
+    x: Any = keras.ops.where(keras.ops.equal(inputs, PADDING), 0.0, inputs) if padded else inputs
+    for convolution in convolutions:
+        x = convolve(
+            convolution.filters,
+            convolution.size,
+            strides=convolution.strides,
+            padding="same",
+            data_format="channels_last",
+            density=convolution.density,
+            activation=activation,
+            kernel_initializer="he_normal",
+            name=convolution.name,
+        )(x)
+    for layer in [heads[head](data_format="channels_last", name="head"), *dense_layers(junctions, task, activation)]:
+        x = layer(x)
+    return keras.Model(inputs, x, name="network")
+
+
+def build_rnn(
+    recurrences: Sequence[Recurrence],
+    junctions: Sequence[Junction],
+    *,
+    shape: tuple[int, int],
+    cell: str,
+    head: str,
+    task: Task,
+    activation: str = "relu",
+    padded: bool = False,
+) -> keras.Model:
+    """A sparse recurrent network: LSTM or GRU layers, a head, dense layers.
+
+    Args:
+        recurrences: At least one.
+        junctions: Dense layers behind the head, the output layer last.
+        shape: Of an example: (time, features).
+        cell: "lstm" or "gru".
+        head: What is looked at of the last layer's outputs: the "last" one, or their "average".
+        task: As in `build_mlp`.
+        activation: Of hidden dense layers; recurrent layers have Keras' own.
+        padded: Whether sequences have steps of `PADDING`, which are skipped.
+    """
+    recur: Any = {"lstm": ks.SparseLSTM, "gru": ks.SparseGRU}[cell]
+    layers: list[Any] = [keras.layers.Masking(PADDING, name="skip_padding")] if padded else []
+    for place, recurrence in enumerate(recurrences, start=1):
+        layers.append(
+            recur(
+                recurrence.units,
+                density=recurrence.density,
+                recurrent_density=recurrence.recurrent_density,
+                return_sequences=place < len(recurrences) or head == "average",
+                name=recurrence.name,
+            )
+        )
+    if head == "average":
+        layers.append(keras.layers.GlobalAveragePooling1D(data_format="channels_last", name="head"))
+    layers += dense_layers(junctions, task, activation)
+    return keras.Sequential([keras.Input(shape, name="features"), *layers], name="network")
 
 
 def dense_layers(junctions: Sequence[Junction], task: Task, activation: str) -> list[keras.layers.Layer]:

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Self
 
 import keras
 
-from .base_space import Inputs, Kernel, Range, Space, batches, log_range, widened, width
+from .base_space import Inputs, Kernel, Range, Space, batches, dense_kernels, log_range, widened, width
 from .data.forms import Form
 from .networks import Junction, build_mlp
 from .objective import Task
@@ -114,11 +114,11 @@ class MLPSpace(Space):
         """The kernels of the network that `values` describe, one per junction."""
         return dense_kernels(self.junctions(values, n_out), _flat(n_in))
 
-    def widest(self) -> dict[str, Any]:
-        """Values of the widest, deepest network of the space, at density 1."""
+    def largest(self) -> list[dict[str, Any]]:
+        """Values of the widest, deepest network of the space."""
         most = self.hidden_layers[1]
         layers = {f"units_{i}": self.units[-1] for i in range(1, most + 1)}
-        return {"hidden_layers": most, **layers, **{f"density_{i}": 1.0 for i in [*range(1, most + 1), "output"]}}
+        return [{"hidden_layers": most, **layers, **{f"density_{i}": 1.0 for i in [*range(1, most + 1), "output"]}}]
 
     def build(
         self, values: Mapping[str, Any], n_in: Inputs, n_out: int, *, task: Task, padded: bool = False
@@ -126,12 +126,6 @@ class MLPSpace(Space):
         """The network that `values` describe; see `Space.build`. Padding does not concern it."""
         del padded
         return build_mlp(self.junctions(values, n_out), n_in=_flat(n_in), task=task, activation=self.activation)
-
-
-def dense_kernels(junctions: list[Junction], n_in: int) -> list[Kernel]:
-    """The kernels of a row of dense layers on `n_in` features."""
-    sizes = [n_in, *(junction.units for junction in junctions)]
-    return [Kernel((before, after.units), after.density) for before, after in zip(sizes, junctions, strict=False)]
 
 
 def _flat(n_in: Inputs) -> int:
