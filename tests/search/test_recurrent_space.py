@@ -63,7 +63,7 @@ def test_connections_by_hand_and_as_built(changes, count):
     model = space.build(values, (6, 12), 9, task="classification")
     assert ks.inspect(model).connections == count
     assert model.output_shape == (None, 9)
-    assert [layer.name for layer in model.layers][0] == "recurrent_1"
+    assert model.layers[0].name == "recurrent_1"
 
 
 def test_a_regression_network_is_linear():
