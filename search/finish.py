@@ -55,7 +55,7 @@ def finish(
     served: Any = preprocessing.attach(network)
     with atomic(directory / names.BEST) as temporary:
         served.save(temporary)
-    batch = evaluation_batch(network.input_shape)
+    batch = evaluation_batch(network)
     logs = served.evaluate(data.x_test, data.y_test, batch_size=batch, verbose=0, return_dict=True)
     export_with_signatures(served, directory / names.SAVED_MODEL, overwrite=True)
     result = assemble(records.values(), directory, data.classes, float(logs[best.metric]))

@@ -65,5 +65,5 @@ class SparseHyperModel(keras_tuner.HyperModel):
     def fit(self, hp: Any, model: keras.Model, *args: Any, callbacks: Sequence[Any] = (), **kwargs: Any) -> Any:
         """Trains with SET, which rewires before any other callback looks at an epoch."""
         rewire = ks.Rewire(ks.SET(zeta=hp.get("zeta")))
-        batches = {"batch_size": hp.get("batch_size"), "validation_batch_size": evaluation_batch(model.input_shape)}
+        batches = {"batch_size": hp.get("batch_size"), "validation_batch_size": evaluation_batch(model)}
         return model.fit(*args, callbacks=[rewire, *callbacks], **{**batches, **kwargs})

@@ -206,11 +206,8 @@ def steps_per_execution(n_train: int | None, batch_size: int) -> int:
     return max(1, min(math.ceil(n_train / batch_size), _MAX_STEPS_PER_EXECUTION))
 
 
-def evaluation_batch(input_shape: Sequence[int | None]) -> int:
-    """Examples to evaluate at once: 1024, fewer of large images and long sequences, to bound the memory.
-
-    Args:
-        input_shape: Of the network, with the batch: (None, n), (None, h, w, c) or (None, time, n).
-    """
-    positions = math.prod(n or 1 for n in input_shape[1:-1])
+def evaluation_batch(model: keras.Model) -> int:
+    """Examples to evaluate at once: 1024, fewer of large images and long sequences, to bound the memory."""
+    inputs = getattr(model, "inputs", None) or []  # a subclassed model has none
+    positions = max([1, *(math.prod(n or 1 for n in tensor.shape[1:-1]) for tensor in inputs)])
     return min(_MOST_EVALUATED, max(_FEWEST_EVALUATED, _POSITIONS_EVALUATED // positions))

@@ -180,7 +180,7 @@ class SparseTuner(keras_tuner.Tuner):
         test_metric = None
         if test_data is not None:
             evaluate: Any = model.evaluate
-            logs = evaluate(*test_data, batch_size=evaluation_batch(model.input_shape), verbose=0, return_dict=True)
+            logs = evaluate(*test_data, batch_size=evaluation_batch(model), verbose=0, return_dict=True)
             test_metric = float(logs[self.oracle.scoring.metric]) * self.unit
         return {
             "objective": score.objective,

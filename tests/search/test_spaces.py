@@ -1,5 +1,7 @@
 """Which space is meant."""
 
+import keras
+import numpy as np
 import pytest
 from keras_sparse.search import ConvSpace, MLPSpace, RecurrentSpace
 from keras_sparse.search.networks import evaluation_batch
@@ -31,9 +33,28 @@ def test_what_does_not_fit_is_refused(space, network, message):
         template(space, network)
 
 
-def test_large_examples_are_evaluated_in_small_batches():
-    assert evaluation_batch((None, 70_000)) == 1024
-    assert evaluation_batch((None, 8, 8, 1)) == 1024
-    assert evaluation_batch((None, 64, 64, 3)) == 64
-    assert evaluation_batch((None, 1024, 12)) == 256
-    assert evaluation_batch((None, 5000, 5000, 3)) == 8
+@pytest.mark.parametrize(
+    ("shapes", "batch"),
+    [
+        ([(70_000,)], 1024),
+        ([(8, 8, 1)], 1024),
+        ([(64, 64, 3)], 64),
+        ([(1024, 12)], 256),
+        ([(5000, 5000, 3)], 8),
+        ([(7,), (), (64, 64, 3)], 64),
+        ([(None, 12)], 1024),
+    ],
+)
+def test_large_examples_are_evaluated_in_small_batches(shapes, batch):
+    inputs = [keras.Input(shape) for shape in shapes]
+    assert evaluation_batch(keras.Model(inputs, [keras.ops.tanh(x) for x in inputs])) == batch
+
+
+def test_models_without_symbolic_inputs_are_evaluated_in_large_batches():
+    class Mine(keras.Model):
+        def call(self, x):
+            return x
+
+    model = Mine()
+    model(np.ones((2, 3)))
+    assert evaluation_batch(model) == evaluation_batch(keras.Sequential([keras.layers.Dense(2)])) == 1024
