@@ -64,13 +64,33 @@ def print_network(entry: dict[str, Any], title: str) -> None:
 
 
 def network(entry: dict[str, Any]) -> str:
-    """Describe a trial's network by its hidden layers: units at the density of the junction before them."""
+    """Describe a trial's network by its layers: units at the density of the junction before them.
+
+    Convolutions are "filters of window/stride (density)", recurrent layers "units (density, recurrent density)".
+    """
     values = entry["hyperparameters"]
-    layers = [
-        f"{values[f'units_{i}']} ({values[f'density_{i}']:.3g})"
-        for i in range(1, int(values.get("hidden_layers", 0)) + 1)
-    ]
+    if "blocks" in values:
+        layers = [_convolution(values, i) for i in range(1, int(values["blocks"]) + 1)]
+    elif "layers" in values:
+        layers = [_recurrence(values, i) for i in range(1, int(values["layers"]) + 1)]
+    else:
+        count = int(values.get("hidden_layers", 0))
+        layers = [f"{values[f'units_{i}']} ({values[f'density_{i}']:.3g})" for i in range(1, count + 1)]
+    if "head" in values:
+        layers.append(str(values["head"]))
+    if values.get("hidden_units"):
+        layers.append(f"{values['hidden_units']} ({values['density_hidden']:.3g})")
     return " - ".join([*layers, f"output ({values['density_output']:.3g})"]) if layers else ""
+
+
+def _convolution(values: dict[str, Any], i: int) -> str:
+    window = f"{values[f'kernel_{i}']}/{values[f'stride_{i}']}"
+    return f"{values[f'filters_{i}']} of {window} ({values[f'density_{i}']:.3g})"
+
+
+def _recurrence(values: dict[str, Any], i: int) -> str:
+    densities = f"{values[f'density_{i}']:.3g}, {values[f'recurrent_density_{i}']:.3g}"
+    return f"{values['cell']} {values[f'units_{i}']} ({densities})"
 
 
 def number(value: float | None) -> str:

@@ -14,7 +14,11 @@ from .progress import SearchProgress
 
 @click.command()
 @data_options
-@click.option("--network", type=click.Choice(["mlp"]), default="mlp", show_default=True, help="Kind of network.")
+@click.option(
+    "--network", type=click.Choice(["mlp", "cnn", "rnn"]), default="mlp", show_default=True,
+    help="Kind of network, and what it sees: mlp flattens every example; cnn takes images [height, width, channels], "
+    "or grey ones [height, width]; rnn takes sequences [time, features].",
+)  # fmt: skip
 @click.option("--max-trials", type=click.IntRange(1), help="Networks to try. [default: 20]")
 @click.option("--epochs", type=click.IntRange(1), default=30, show_default=True, help="Most epochs of a trial.")
 @click.option(
@@ -43,6 +47,7 @@ def search(
     data_dir: str | None,
     task: Any,
     seed: int,
+    network: Any,
     max_trials: int | None,
     epochs: int,
     complexity_weight: float,
@@ -56,6 +61,10 @@ def search(
 
     DATA is `digits`, the name of a TFDS data set (such as mnist), or a .csv, .parquet or .npz file. Every trial trains
     a sparse network that SET rewires; the best one is saved, exported and explained in the run directory.
+
+    Sequences of several lengths are padded, in an .npz file whose array `length` (`length_train`, ... beside x_train)
+    says how many steps of each are real: rnn skips the others. With `dimensions = 1` in the table [space] of --config,
+    cnn convolves sequences along time.
     """
     del fixed  # options with one choice in this version
     quiet_tensorflow()
@@ -70,6 +79,7 @@ def search(
                 dataset,
                 output=output,
                 space=context.meta.get(SPACE_KEY),
+                network=network,
                 max_trials=max_trials,
                 complexity_weight=complexity_weight,
                 epochs=epochs,

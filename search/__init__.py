@@ -1,14 +1,17 @@
 """Searches for the smallest accurate sparse network.
 
 `search` does the whole job on a data set that `keras_sparse.search.data.load` returns. Its parts can be used alone:
-`MLPSpace` (where), `Objective` (what for), `propose` (what next), `SparseHyperModel`, `SparseOracle` and `SparseTuner`
-(how, on KerasTuner), `Records` and `load_result` (what came out). They are imported when they are first used.
+`MLPSpace`, `ConvSpace` and `RecurrentSpace` (where), `Objective` (what for), `propose` (what next), `SparseHyperModel`,
+`SparseOracle` and `SparseTuner` (how, on KerasTuner), `Records` and `load_result` (what came out). They are imported
+when they are first used.
 """
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .base_space import Space
+    from .conv_space import ConvSpace
     from .encoding import Encoding
     from .errors import (
         NoTrialCompletedError,
@@ -25,12 +28,14 @@ if TYPE_CHECKING:
     from .progress import Progress
     from .proposal import Finished, propose
     from .records import Records, TrialRecord
+    from .recurrent_space import RecurrentSpace
     from .result import SearchResult, load_result
     from .run import search
     from .space import MLPSpace
     from .tuner import SparseTuner
 
 _HOME = {
+    "ConvSpace": "conv_space",
     "Encoding": "encoding",
     "Finished": "proposal",
     "MLPSpace": "space",
@@ -39,12 +44,14 @@ _HOME = {
     "OutputDirectoryError": "errors",
     "Progress": "progress",
     "Records": "records",
+    "RecurrentSpace": "recurrent_space",
     "ResumeMismatchError": "errors",
     "RunDirectoryError": "errors",
     "RunManifest": "manifest",
     "Score": "objective",
     "SearchError": "errors",
     "SearchResult": "result",
+    "Space": "base_space",
     "SparseHyperModel": "hypermodel",
     "SparseOracle": "oracle",
     "SparseTuner": "tuner",
@@ -57,6 +64,7 @@ _HOME = {
 }
 
 __all__ = [
+    "ConvSpace",
     "Encoding",
     "Finished",
     "MLPSpace",
@@ -65,12 +73,14 @@ __all__ = [
     "OutputDirectoryError",
     "Progress",
     "Records",
+    "RecurrentSpace",
     "ResumeMismatchError",
     "RunDirectoryError",
     "RunManifest",
     "Score",
     "SearchError",
     "SearchResult",
+    "Space",
     "SparseHyperModel",
     "SparseOracle",
     "SparseTuner",

@@ -15,6 +15,7 @@ from . import directory as names
 from . import picture
 from .data import Dataset, Preprocessing, export_with_signatures
 from .front import pareto_front, winner
+from .networks import evaluation_batch
 from .records import TrialRecord, write_json
 from .result import SearchResult, assemble, load_result
 
@@ -54,7 +55,8 @@ def finish(
     served: Any = preprocessing.attach(network)
     with atomic(directory / names.BEST) as temporary:
         served.save(temporary)
-    logs = served.evaluate(data.x_test, data.y_test, batch_size=1024, verbose=0, return_dict=True)
+    batch = evaluation_batch(network)
+    logs = served.evaluate(data.x_test, data.y_test, batch_size=batch, verbose=0, return_dict=True)
     export_with_signatures(served, directory / names.SAVED_MODEL, overwrite=True)
     result = assemble(records.values(), directory, data.classes, float(logs[best.metric]))
     write_json(directory / names.PARETO, result.pareto_front)

@@ -110,6 +110,8 @@ def _compared(manifest: RunManifest) -> dict[str, Any]:
 
 def _differences(prefix: str, old: Any, new: Any) -> list[str]:
     if isinstance(old, dict) and isinstance(new, dict):
+        if old.get("kind") != new.get("kind"):  # of spaces that have nothing in common
+            return _differences(f"{prefix}.kind", old.get("kind"), new.get("kind"))
         lines = []
         for key in sorted(old.keys() | new.keys()):
             lines += _differences(f"{prefix}.{key}" if prefix else key, old.get(key), new.get(key))

@@ -12,7 +12,8 @@ import keras_tuner
 import numpy as np
 
 from . import data as data_module
-from .data import Dataset, Preprocessing
+from .base_space import Space
+from .data import Dataset, Preprocessing, with_lengths
 from .directory import claim
 from .errors import NoTrialCompletedError, RunDirectoryError
 from .finish import LostNetworkError, finish
@@ -24,7 +25,7 @@ from .oracle import SparseOracle
 from .progress import Progress, Reporter
 from .records import Records
 from .result import SearchResult
-from .space import MLPSpace, check_fields
+from .spaces import Network, template
 from .tuner import SparseTuner
 
 DEFAULT_TRIALS = 20
@@ -36,7 +37,8 @@ def search(
     data: Dataset,
     *,
     output: str | os.PathLike[str],
-    space: MLPSpace | Mapping[str, Any] | None = None,
+    space: Space | Mapping[str, Any] | None = None,
+    network: Network | None = None,
     max_trials: int | None = None,
     complexity_weight: float = DEFAULT_WEIGHT,
     epochs: int = DEFAULT_EPOCHS,
@@ -56,7 +58,11 @@ def search(
     Args:
         data: What `keras_sparse.search.data.load` returns. The test part takes part in no choice.
         output: The run directory.
-        space: Where to search: a space, or the fields in which it shall differ from `MLPSpace.for_data`, the default.
+        space: Where to search: a space, or the fields in which it shall differ from the default, `for_data` of
+            `MLPSpace`, `ConvSpace` or `RecurrentSpace`.
+        network: "mlp" (examples are flattened), "cnn" (they are images [height, width, channels] or grey ones [height,
+            width]; or sequences, with `dimensions=1` in the space) or "rnn" (sequences [time, features]; steps beyond
+            the lengths in `data` are skipped). Default: the kind of `space`, or "mlp".
         max_trials: Trials to run in all, ≥ 1. Default: 20, or on resume what the run was started with.
         complexity_weight: w_c ≥ 0 in log10(f_p + w_c · f_c): 0 for accuracy alone; with 1, one per cent of the
             connections of the largest network of the space costs as much as one point of accuracy.
@@ -71,7 +77,7 @@ def search(
         The winner, the front and all trials.
 
     Raises:
-        ValueError: An argument is out of range.
+        ValueError: An argument is out of range, or the data do not suit the network.
         OutputDirectoryError: `output` cannot be used as asked.
         ResumeMismatchError: The run in `output` was started with something else.
         RunDirectoryError: A file of the run directory cannot be read or written.
@@ -79,11 +85,14 @@ def search(
     """
     _check(max_trials, epochs, patience, seed)
     check_weight(complexity_weight)
+    form = template(space, network).form
     report = Reporter(on_progress)
     with claim(output, resume=resume, overwrite=overwrite) as directory:
-        preprocessing = data_module.fit(data)
-        if not isinstance(space, MLPSpace):
-            space = MLPSpace.for_data(preprocessing.n_features, len(data.y_train), **check_fields(space or {}))
+        prepared = with_lengths(data) if form == "sequences" else data
+        preprocessing = data_module.fit(prepared, form)
+        if not isinstance(space, Space):
+            kind = type(template(space, network))
+            space = kind.for_data(preprocessing.shape, len(data.y_train), **(space or {}))
         patience = patience or max(5, epochs // 3)
         earlier = RunManifest.read(directory)
         manifest = RunManifest(
@@ -100,7 +109,7 @@ def search(
             if manifest != earlier:
                 manifest.write(directory)
             tuner = _tuner(directory, manifest, space, data, preprocessing, report)
-            return _run(tuner, directory, data, preprocessing, epochs)
+            return _run(tuner, directory, prepared, preprocessing, epochs)
         except (OSError, keras_tuner.errors.FatalError) as error:
             raise RunDirectoryError(f"The search stopped: {error} It can be resumed.") from error
 
@@ -129,12 +138,12 @@ def _describe(data: Dataset, preprocessing: Preprocessing) -> dict[str, Any]:
 def _tuner(
     directory: Path,
     manifest: RunManifest,
-    space: MLPSpace,
+    space: Space,
     data: Dataset,
     preprocessing: Preprocessing,
     report: Reporter,
 ) -> SparseTuner:
-    n_in, n_out, regression = preprocessing.n_features, preprocessing.n_outputs, data.task == "regression"
+    n_in, n_out, regression = preprocessing.shape, preprocessing.n_outputs, data.task == "regression"
     unit = preprocessing.y_std**2 if regression else 1.0  # networks predict standardised targets
     reference = space.reference_size(n_in, n_out)
     objective = Objective(
@@ -151,7 +160,9 @@ def _tuner(
         seed=manifest.seed,
         complexity=lambda values: space.connections(values, n_in, n_out) / reference,
     )
-    hypermodel = SparseHyperModel(space, n_in=n_in, n_out=n_out, task=data.task, n_train=len(data.y_train))
+    hypermodel = SparseHyperModel(
+        space, n_in=n_in, n_out=n_out, task=data.task, n_train=len(data.y_train), padded=preprocessing.padded
+    )
     patience = manifest.options["patience"]
     return SparseTuner(oracle, hypermodel, patience=patience, unit=unit, on_progress=report)
 

@@ -20,10 +20,9 @@ from .best_epoch import BestEpoch
 from .data import Dataset, Preprocessing, export_with_signatures
 from .directory import claim
 from .errors import OutputDirectoryError
-from .hypermodel import build_mlp, steps_per_execution
+from .networks import Junction, build_mlp, compiled, steps_per_execution
 from .objective import Objective, reference_size
 from .records import write_json
-from .space import Junction
 
 _EVALUATION_BATCH = 1024
 
@@ -78,9 +77,8 @@ def train_network(
         every = rhythm(rewiring)
         one_by_one = rewiring.single_steps or every == 1
         junctions = _junctions(preprocessing.n_features, layers, preprocessing.n_outputs, density)
-        model: Any = build_mlp(
-            junctions,
-            n_in=preprocessing.n_features,
+        model: Any = compiled(
+            build_mlp(junctions, n_in=preprocessing.n_features, task=data.task),
             task=data.task,
             learning_rate=learning_rate,
             steps_per_execution=1 if one_by_one else steps_per_execution(len(data.y_train), batch_size),

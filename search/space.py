@@ -2,37 +2,29 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
-from .objective import reference_size
+import keras
 
-Range = tuple[float, float]
+from .base_space import Inputs, Kernel, Range, Space, batches, dense_kernels, log_range, widened, width
+from .data.forms import Form
+from .networks import Junction, build_mlp
+from .objective import Task
 
-_START = 2
-"""Thirds of a range at which a search starts: a rather wide network, with not too few connections, that learns."""
 _WIDTHS = (32, 48, 64, 96, 128, 192, 256, 384, 512)
 
 
 @dataclass(frozen=True)
-class Junction:
-    """One layer of a network to build: its name, its units and the density of the junction that feeds it."""
-
-    name: str
-    units: int
-    density: float
-
-
-@dataclass(frozen=True)
-class MLPSpace:
+class MLPSpace(Space):
     """Depth, widths, one density per junction, ζ, learning rate and batch size of sparse MLPs trained with SET.
 
     The defaults are ranges in which networks are truly sparse: later junctions are denser, the output junction most
     (Dey et al.: later junctions need more density; large and sparse beats small and dense). To search elsewhere pass
-    other ranges; to search for something else subclass it and extend `declare` and `SparseHyperModel`.
+    other ranges; to search for something else subclass it and extend `declare` and `SparseHyperModel`. Examples of any
+    shape are flattened.
 
     Args:
         hidden_layers: Fewest and most hidden layers, both ≥ 1.
@@ -56,65 +48,45 @@ class MLPSpace:
         True
     """
 
+    kind: ClassVar[str] = "mlp"
+
     hidden_layers: tuple[int, int] = (1, 3)
     units: tuple[int, ...] = _WIDTHS
     input_density: Range = (0.01, 0.07)
     hidden_density: Range = (0.01, 0.07)
     output_density: Range = (0.1, 0.25)
-    zeta: Range = (0.02, 0.3)
-    learning_rate: Range = (2e-3, 3e-2)
-    batch_sizes: tuple[int, ...] = (16, 32, 64)
-    activation: str = "relu"
 
     def __post_init__(self) -> None:
-        for field in dataclasses.fields(self):
-            value = getattr(self, field.name)
-            if isinstance(value, list):  # as read from JSON
-                object.__setattr__(self, field.name, tuple(value))
-        for name in ("input_density", "hidden_density", "output_density"):
-            self._check_range(name, 1.0)
-        self._check_range("zeta", 0.999)
-        self._check_range("learning_rate", math.inf)
-        fewest, most = self.hidden_layers
-        if not 1 <= fewest <= most:
-            raise ValueError(f"hidden_layers: expected 1 <= fewest <= most, got {self.hidden_layers}.")
-        for name in ("units", "batch_sizes"):
-            options = getattr(self, name)
-            if not options or options[0] < 1 or list(options) != sorted(set(options)):
-                raise ValueError(f"{name}: expected ascending whole numbers >= 1, got {options}.")
+        super().__post_init__()
+        self._check_counts("hidden_layers")
+        self._check_options("units")
 
-    def _check_range(self, name: str, highest: float) -> None:
-        pair = getattr(self, name)
-        if len(pair) != 2 or not 0 < pair[0] <= pair[1] <= highest:
-            raise ValueError(f"{name}: expected (low, high) with 0 < low <= high <= {highest:g}, got {pair}.")
+    @property
+    def form(self) -> Form:
+        """What the networks take."""
+        return "features"
 
     @classmethod
-    def for_data(cls, n_in: int, n_train: int, **changes: Any) -> Self:
+    def for_data(cls, n_in: Inputs, n_train: int, **changes: Any) -> Self:
         """The default space for a data set of `n_in` features and `n_train` training examples.
 
         Two rules. Units need something to look at: the first junction's range is widened upwards until a hidden unit
         may have 4 inputs on average, and its lower end is at least one input (16 features: 0.0625–0.25). Epochs of
-        large data should not have many more steps than those of small data: with b the power of two nearest to
-        n_train / 750 within [16, 256], the batch sizes are b, 2b and 4b (up to 12,000 examples: 16–64; 48,000: 64–256).
+        large data should not have many more steps than those of small data: see `batches`.
 
         Args:
             n_in: Number of features, ≥ 1.
             n_train: Number of training examples, ≥ 1.
             **changes: Fields to set otherwise.
         """
-        low, high = cls.input_density
-        base = 2 ** round(math.log2(min(max(n_train / 750, 16), 256)))
-        rules = {
-            "input_density": (min(max(low, 1 / n_in), 1.0), min(max(high, 4 / n_in), 1.0)),
-            "batch_sizes": (base, 2 * base, 4 * base),
-        }
+        rules = {"input_density": widened(cls.input_density, _flat(n_in)), "batch_sizes": batches(n_train)}
         return cls(**{**rules, **changes})
 
-    def declare(self, hp: Any) -> None:
-        """Registers every hyperparameter on a `keras_tuner.HyperParameters`.
+    def declare_network(self, hp: Any) -> None:
+        """Registers the hyperparameters of the network.
 
-        Names: hidden_layers, units_1, density_1, units_2, density_2, …, density_output, zeta, learning_rate,
-        batch_size. Those of the second and later hidden layers exist only in networks that have the layer.
+        Names: hidden_layers, units_1, density_1, units_2, density_2, …, density_output. Those of the second and later
+        hidden layers exist only in networks that have the layer.
         """
         fewest, most = self.hidden_layers
         hp.Int("hidden_layers", fewest, most, default=fewest)
@@ -124,14 +96,11 @@ class MLPSpace:
             else:
                 with hp.conditional_scope("hidden_layers", list(range(layer, most + 1))):
                     self._declare_layer(hp, layer)
-        _log_range(hp, "density_output", self.output_density)
-        _log_range(hp, "zeta", self.zeta)
-        _log_range(hp, "learning_rate", self.learning_rate)
-        hp.Choice("batch_size", list(self.batch_sizes), default=self.batch_sizes[len(self.batch_sizes) // 2])
+        log_range(hp, "density_output", self.output_density)
 
     def _declare_layer(self, hp: Any, layer: int) -> None:
-        hp.Choice(f"units_{layer}", list(self.units), default=self.units[_START * len(self.units) // 3])
-        _log_range(hp, f"density_{layer}", self.input_density if layer == 1 else self.hidden_density)
+        width(hp, f"units_{layer}", self.units)
+        log_range(hp, f"density_{layer}", self.input_density if layer == 1 else self.hidden_density)
 
     def junctions(self, values: Mapping[str, Any], n_out: int) -> list[Junction]:
         """The layers of the network that `values` describe, the output layer last."""
@@ -141,49 +110,23 @@ class MLPSpace:
         ]
         return [*hidden, Junction("output", n_out, float(values["density_output"]))]
 
-    def connections(self, values: Mapping[str, Any], n_in: int, n_out: int) -> int:
-        """Connections of the network that `values` describe, known before it is built."""
-        total = 0
-        for junction in self.junctions(values, n_out):
-            total += max(1, round(junction.density * n_in * junction.units))
-            n_in = junction.units
-        return total
+    def kernels(self, values: Mapping[str, Any], n_in: Inputs, n_out: int) -> list[Kernel]:
+        """The kernels of the network that `values` describe, one per junction."""
+        return dense_kernels(self.junctions(values, n_out), _flat(n_in))
 
-    def reference_size(self, n_in: int, n_out: int) -> int:
-        """Positions Σ n_in · n_out of the widest, deepest network of the space: what f_c = 1 means."""
-        return reference_size(n_in, [self.units[-1]] * self.hidden_layers[1], n_out)
+    def largest(self) -> list[dict[str, Any]]:
+        """Values of the widest, deepest network of the space."""
+        most = self.hidden_layers[1]
+        layers = {f"units_{i}": self.units[-1] for i in range(1, most + 1)}
+        return [{"hidden_layers": most, **layers, **{f"density_{i}": 1.0 for i in [*range(1, most + 1), "output"]}}]
 
-    def to_dict(self) -> dict[str, Any]:
-        """The space as JSON: what `from_dict` reads."""
-        fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
-        return {"kind": "mlp"} | {k: list(v) if isinstance(v, tuple) else v for k, v in fields.items()}
-
-    @classmethod
-    def from_dict(cls, config: Mapping[str, Any]) -> Self:
-        """Reads what `to_dict` wrote; missing fields take their default.
-
-        Raises:
-            ValueError: Another kind of space, or a field this space does not have.
-        """
-        config = dict(config)
-        kind = config.pop("kind", "mlp")
-        if kind != "mlp":
-            raise ValueError(f"Expected a space of kind 'mlp', got {kind!r}.")
-        return cls(**check_fields(config))
+    def build(
+        self, values: Mapping[str, Any], n_in: Inputs, n_out: int, *, task: Task, padded: bool = False
+    ) -> keras.Model:
+        """The network that `values` describe; see `Space.build`. Padding does not concern it."""
+        del padded
+        return build_mlp(self.junctions(values, n_out), n_in=_flat(n_in), task=task, activation=self.activation)
 
 
-def check_fields(config: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Returns `config` if every key is a field of `MLPSpace`; else raises a ValueError that lists them."""
-    known = {field.name for field in dataclasses.fields(MLPSpace)}
-    if unknown := sorted(set(config) - known):
-        raise ValueError(f"A space has no field {', '.join(unknown)}; it has {', '.join(sorted(known))}.")
-    return config
-
-
-def _log_range(hp: Any, name: str, bounds: Range) -> None:
-    low, high = bounds
-    if low == high:
-        hp.Fixed(name, float(low))
-    else:
-        start = low * (high / low) ** (_START / 3)
-        hp.Float(name, low, high, sampling="log", default=min(max(float(f"{start:.2g}"), low), high))
+def _flat(n_in: Inputs) -> int:
+    return n_in if isinstance(n_in, int) else math.prod(n_in)

@@ -17,6 +17,7 @@ from keras_sparse.files import atomic
 
 from .best_epoch import BestEpoch
 from .front import winner
+from .networks import evaluation_batch
 from .oracle import OBJECTIVE, SparseOracle
 from .progress import Progress, Reporter
 from .records import TrialRecord
@@ -179,7 +180,7 @@ class SparseTuner(keras_tuner.Tuner):
         test_metric = None
         if test_data is not None:
             evaluate: Any = model.evaluate
-            logs = evaluate(*test_data, batch_size=1024, verbose=0, return_dict=True)
+            logs = evaluate(*test_data, batch_size=evaluation_batch(model), verbose=0, return_dict=True)
             test_metric = float(logs[self.oracle.scoring.metric]) * self.unit
         return {
             "objective": score.objective,

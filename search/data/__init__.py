@@ -5,8 +5,19 @@ puts it in front of a trained network; `export_with_signatures` writes the resul
 """
 
 from .dataset import DataError, Dataset, Features
+from .forms import Form, with_lengths
 from .load import load
 from .preprocessing import Preprocessing, fit
 from .serving import export_with_signatures
 
-__all__ = ["DataError", "Dataset", "Features", "Preprocessing", "export_with_signatures", "fit", "load"]
+__all__ = [
+    "DataError",
+    "Dataset",
+    "Features",
+    "Form",
+    "Preprocessing",
+    "export_with_signatures",
+    "fit",
+    "load",
+    "with_lengths",
+]

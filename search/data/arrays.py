@@ -82,6 +82,34 @@ def check_y(y: np.ndarray, name: str, rows: int) -> np.ndarray:
     return y.astype(y.dtype.newbyteorder("="))
 
 
+def check_lengths(length: np.ndarray, name: str, rows: int, time: int) -> np.ndarray:
+    """Check the lengths of padded sequences.
+
+    Args:
+        length: [n] or [n, 1] whole numbers.
+        name: how the source calls it, for messages.
+        rows: rows of the inputs.
+        time: steps of the inputs, padding included.
+
+    Returns:
+        int64 [n].
+
+    Raises:
+        DataError: not one whole number from 1 to `time` for each row.
+    """
+    expected = f"Expected one whole number from 1 to {time} for each of the {rows} rows: the steps that are no padding."
+    if length.shape not in ((rows,), (rows, 1)) or length.dtype.kind not in "uif":
+        raise DataError(
+            f"{name} has shape {list(length.shape)} and dtype {length.dtype}. {expected} "
+            "Rename the array if it means something else."
+        )
+    length = length.reshape(rows)
+    bad = np.flatnonzero(~((length >= 1) & (length <= time) & (length == np.floor(length))))
+    if len(bad):
+        raise DataError(f"{name}[{bad[0]}] is {length[bad[0]]}. {expected}")
+    return length.astype(np.int64)
+
+
 def _one_column(y: np.ndarray, name: str) -> np.ndarray:
     y = y.reshape(len(y), -1)
     if y.shape[1] == 1:

@@ -37,6 +37,11 @@ class Dataset:
         classes: the labels as they were in the data (str, int, float or bool), by index; None for regression.
         columns: sanitised -> original column name of a table's features; empty for array data.
         target: name of the target column; "y" for array data.
+        length_train: [n] int64, steps of each sequence of x_train [n, time, ...] that are no padding, from 1 to time;
+            None if all are. Only networks on sequences look at them.
+        length_val: as length_train.
+        length_test: as length_train.
+        image_shape: (height, width, channels) of flat examples that are images; None for all other data.
         fingerprint: SHA-256 (hex) over everything above but the name. Computed here.
     """
 
@@ -51,6 +56,10 @@ class Dataset:
     classes: list[Any] | None = None
     columns: dict[str, str] = field(default_factory=dict)
     target: str = "y"
+    length_train: np.ndarray | None = None
+    length_val: np.ndarray | None = None
+    length_test: np.ndarray | None = None
+    image_shape: tuple[int, ...] | None = None
     fingerprint: str = field(init=False)
 
     def __post_init__(self) -> None:
@@ -59,7 +68,7 @@ class Dataset:
     @property
     def is_table(self) -> bool:
         """Whether the inputs are a dict of columns (else one array)."""
-        return isinstance(self.x_train, Mapping)
+        return isinstance(self.x_train, Mapping) and all(values.ndim == 1 for values in self.x_train.values())
 
     @property
     def n_outputs(self) -> int:
@@ -79,7 +88,8 @@ def _fingerprint(data: Dataset) -> str:
     digest = hashlib.sha256()
     header = [data.task, data.classes, sorted(data.columns.items()), data.target]
     digest.update(json.dumps(header, ensure_ascii=True).encode())
-    for part in (data.x_train, data.y_train, data.x_val, data.y_val, data.x_test, data.y_test):
+    lengths = [length for length in (data.length_train, data.length_val, data.length_test) if length is not None]
+    for part in (data.x_train, data.y_train, data.x_val, data.y_val, data.x_test, data.y_test, *lengths):
         for name, values in sorted(part.items()) if isinstance(part, dict) else [("", part)]:
             digest.update(json.dumps([name, values.dtype.str, values.shape]).encode())
             if values.dtype == object:

@@ -116,7 +116,7 @@ def _digits(target: str | None) -> Raw:
     from sklearn.datasets import load_digits
 
     bunch: Any = load_digits()
-    return Raw(name="digits", parts={"train": (bunch.data, bunch.target.astype(np.int64))})
+    return Raw(name="digits", parts={"train": (bunch.data, bunch.target.astype(np.int64))}, image_shape=(8, 8, 1))
 
 
 def _assemble(raw: Raw, request: TaskRequest, seed: int, validation_fraction: float, test_fraction: float) -> Dataset:
@@ -124,13 +124,15 @@ def _assemble(raw: Raw, request: TaskRequest, seed: int, validation_fraction: fl
     task = detect(pooled, request if raw.classes is None else "classification")
     y, classes = encode({part: y for part, (_, y) in raw.parts.items()}, task, raw.classes, target=raw.target)
     x = {part: x for part, (x, _) in raw.parts.items()}
+    lengths = dict(raw.lengths)
     stratify = task == "classification"
     if "test" not in x:
-        _split(x, y, "test", hold_out(y["train"], test_fraction, stratify=stratify, stream=[TEST_STREAM], part="test"))
+        rows = hold_out(y["train"], test_fraction, stratify=stratify, stream=[TEST_STREAM], part="test")
+        _split(x, y, lengths, "test", rows)
     if "val" not in x:
         stream = [VALIDATION_STREAM, seed]
         rows = hold_out(y["train"], validation_fraction, stratify=stratify, stream=stream, part="validation")
-        _split(x, y, "val", rows)
+        _split(x, y, lengths, "val", rows)
     if classes is not None:
         check_parts(y, classes, target=raw.target)
     return Dataset(
@@ -145,10 +147,17 @@ def _assemble(raw: Raw, request: TaskRequest, seed: int, validation_fraction: fl
         classes=classes,
         columns=raw.columns,
         target=raw.target,
+        length_train=lengths.get("train"),
+        length_val=lengths.get("val"),
+        length_test=lengths.get("test"),
+        image_shape=raw.image_shape,
     )
 
 
-def _split(x: dict[str, Features], y: dict[str, np.ndarray], part: str, rows: np.ndarray) -> None:
+def _split(
+    x: dict[str, Features], y: dict[str, np.ndarray], lengths: dict[str, np.ndarray], part: str, rows: np.ndarray
+) -> None:
     """Move the chosen rows of the training part to a part of their own."""
-    x[part], y[part] = take(x["train"], rows), y["train"][rows]
-    x["train"], y["train"] = take(x["train"], ~rows), y["train"][~rows]
+    x[part], x["train"] = take(x["train"], rows), take(x["train"], ~rows)
+    for values in (y, lengths) if lengths else (y,):
+        values[part], values["train"] = values["train"][rows], values["train"][~rows]

@@ -1,4 +1,4 @@
-"""Read `.npz` files: x and y, or the parts brought by the file. Never unpickles."""
+"""Read `.npz` files: x and y, or the parts brought by the file, and lengths of sequences. Never unpickles."""
 
 from __future__ import annotations
 
@@ -6,18 +6,21 @@ from pathlib import Path
 
 import numpy as np
 
-from .arrays import check_x, check_y
+from .arrays import check_lengths, check_x, check_y
 from .dataset import DataError
 from .raw import Raw
 
 _EXPECTED = "Expected the arrays x and y; or x_train, y_train and optionally x_val, y_val, x_test, y_test."
+_LENGTHS = ("length", "lengths")
 _SUFFIXES = {"train": ["train"], "val": ["val", "valid", "validation"], "test": ["test"]}
 
 
 def read_npz(path: Path) -> Raw:
     """Read a NumPy archive.
 
-    Names are matched without regard to case; `x_valid` and `x_validation` mean `x_val`. Further arrays are ignored.
+    Names are matched without regard to case; `x_valid` and `x_validation` mean `x_val`. Where x is [rows, time,
+    features], an array `length` (or `lengths`; `length_train`, … beside `x_train`, …) says how many steps of each
+    sequence are no padding. Further arrays are ignored.
 
     Args:
         path: the file.
@@ -47,8 +50,9 @@ def read_npz(path: Path) -> Raw:
             x = check_x(_member(archive, x_key, name), f"{name}: {x_key}")
             y = check_y(_member(archive, y_key, name), f"{name}: {y_key}", len(x))
             parts[part] = (x, y)
+        lengths = _read_lengths(archive, keys, {part: x for part, (x, _) in parts.items()}, name)
     _check_alike({part: (keys[part][0], x) for part, (x, _) in parts.items()}, name)
-    return Raw(name=name, parts=parts)
+    return Raw(name=name, parts=parts, lengths=lengths)
 
 
 def _match_keys(files: list[str], name: str) -> dict[str, tuple[str, str]]:
@@ -77,6 +81,29 @@ def _match_keys(files: list[str], name: str) -> dict[str, tuple[str, str]]:
     if "train" not in parts:
         raise DataError(f"{name} lacks its inputs or targets. {_EXPECTED} {found}")
     return parts
+
+
+def _read_lengths(
+    archive: np.lib.npyio.NpzFile, keys: dict[str, tuple[str, str]], x: dict[str, np.ndarray], name: str
+) -> dict[str, np.ndarray]:
+    """Read how long the sequences of every part are; nothing if x is not [rows, time, features] or has no lengths."""
+    if x["train"].ndim != 3:
+        return {}
+    lower = {key.lower(): key for key in archive.files}
+    found, missing = {}, []
+    for part, (x_key, _) in keys.items():
+        wanted = [f"{stem}{x_key[1:].lower()}" for stem in _LENGTHS]
+        key = next((lower[option] for option in wanted if option in lower), None)
+        if key is None:
+            missing.append(wanted[0])
+        else:
+            found[part] = check_lengths(_member(archive, key, name), f"{name}: {key}", *x[part].shape[:2])
+    if missing and (found or not {*_LENGTHS}.isdisjoint(lower)):
+        raise DataError(
+            f"{name} says how long some of its sequences are, but has no array {' or '.join(missing)}. Expected the "
+            "lengths of every part, named as its inputs are (length_train beside x_train). Add or rename arrays."
+        )
+    return found
 
 
 def _member(archive: np.lib.npyio.NpzFile, key: str, name: str) -> np.ndarray:

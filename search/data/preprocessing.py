@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 
 from . import statistics
 from .dataset import DataError, Dataset, Features, Task
+from .forms import Form, example_shape, is_padded, real_steps
 
 _BATCH = 4096
 
@@ -20,12 +22,14 @@ class Preprocessing:
 
     Args:
         model: named "preprocess". Array data: one input "x" in the data's own shape and dtype. Tables: one scalar input
-            per sanitised column (numbers in the column's dtype; text as string). Output float32 [batch, n_features].
+            per sanitised column (numbers in the column's dtype; text as string). Padded sequences: "x" and "length"
+            [batch], int64. Output float32 [batch, *shape].
         task: "classification" or "regression".
-        n_features: d.
+        shape: of an example's features: (d,), (height, width, channels) or (time, d).
         n_outputs: number of classes, or 1.
         y_mean: mean of the training targets (regression; else 0), in the target's unit.
         y_std: their standard deviation (regression; else 1; 1 if they are constant).
+        padded: whether sequences have padded steps; their features are `statistics.PADDING`.
 
     Note:
         Keras' `evaluate` and `predict` cast float64 arrays to float32 before a model sees them. Where that matters (a
@@ -35,22 +39,28 @@ class Preprocessing:
 
     model: keras.Model
     task: Task
-    n_features: int
+    shape: tuple[int, ...]
     n_outputs: int
     y_mean: float = 0.0
     y_std: float = 1.0
+    padded: bool = False
+
+    @property
+    def n_features(self) -> int:
+        """Numbers that an example consists of."""
+        return math.prod(self.shape)
 
     def features(self, x: Features) -> np.ndarray:
         """Preprocess raw inputs, in batches.
 
         Args:
-            x: inputs as in the `Dataset`: [n, ...], or a dict of columns [n].
+            x: inputs as in the `Dataset`: [n, ...], a dict of columns [n], or {"x", "length"}.
 
         Returns:
-            float32 [n, n_features].
+            float32 [n, *shape].
         """
         n = len(next(iter(x.values()))) if isinstance(x, dict) else len(x)
-        result = np.empty((n, self.n_features), dtype=np.float32)
+        result = np.empty((n, *self.shape), dtype=np.float32)
         for start in range(0, n, _BATCH):
             rows = slice(start, start + _BATCH)
             batch = {name: _tensor(v[rows]) for name, v in x.items()} if isinstance(x, dict) else _tensor(x[rows])
@@ -74,7 +84,7 @@ class Preprocessing:
         """Build the model to serve: raw inputs -> layer "preprocess" -> layer "network" [-> layer "raw_units"].
 
         Args:
-            network: features [batch, n_features] -> probabilities [batch, classes], or one standardised value
+            network: features [batch, *shape] -> probabilities [batch, classes], or one standardised value
                 [batch, 1]. Its layers and variables are shared, not copied.
 
         Returns:
@@ -87,9 +97,10 @@ class Preprocessing:
         if not getattr(network, "inputs", None):
             raise ValueError("The network must be a built functional or sequential model. Call it on data first.")
         output = network.output_shape
-        if network.input_shape[1:] != (self.n_features,) or output[1:] != (self.n_outputs,):
+        if network.input_shape[1:] != self.shape or output[1:] != (self.n_outputs,):
+            shape = ", ".join(map(str, self.shape))
             raise ValueError(
-                f"The network must map [batch, {self.n_features}] to [batch, {self.n_outputs}] for this data. "
+                f"The network must map [batch, {shape}] to [batch, {self.n_outputs}] for this data. "
                 f"Received one from {network.input_shape} to {output}."
             )
         if network.name != "network":
@@ -112,7 +123,7 @@ class Preprocessing:
         return model
 
 
-def fit(dataset: Dataset) -> Preprocessing:
+def fit(dataset: Dataset, form: Form = "features") -> Preprocessing:
     """Learn vocabulary, means and deviations from the training part only.
 
     Features are centred, divided by their standard deviation and clipped to ±10. Features that are constant in
@@ -120,15 +131,25 @@ def fit(dataset: Dataset) -> Preprocessing:
     columns become one-hot with a first slot for unknown categories. The arithmetic is in float64 where float32 would
     lose the signal.
 
+    Images and sequences keep their shape. All pixels of a channel have one mean and one deviation, and so have all
+    steps of a feature; padded steps do not count.
+
     Args:
-        dataset: the data.
+        dataset: the data; padded sequences as `forms.with_lengths` gives them.
+        form: what the networks take: "features" (flattened, default), "images" or "sequences".
 
     Raises:
-        DataError: no feature varies in the training part.
+        DataError: the examples cannot be seen in that form, or no feature varies in the training part.
+        ValueError: lengths were given to a form that has no use for them.
     """
-    x = dataset.x_train
-    builder = _table_model if isinstance(x, dict) else _array_model
-    model, stats = builder(x)  # type: ignore[arg-type]
+    if is_padded(dataset) and form != "sequences":
+        raise ValueError(f'Lengths are for form="sequences", not {form!r}. Leave with_lengths out.')
+    x, shape = dataset.x_train, example_shape(dataset, form)
+    padded = is_padded(dataset)
+    if isinstance(x, dict) and not padded:
+        model, stats = _table_model(x)
+    else:
+        model, stats = _array_model(x, shape)
     if not np.any(stats.scale > 0):
         raise DataError(
             f"{dataset.name}: every feature is constant in the {len(dataset.y_train)} training rows, so there is "
@@ -138,15 +159,26 @@ def fit(dataset: Dataset) -> Preprocessing:
     if dataset.task == "regression":
         y_mean = float(np.mean(dataset.y_train))
         y_std = float(np.std(dataset.y_train)) or 1.0
-    return Preprocessing(model, dataset.task, len(stats.mean), dataset.n_outputs, y_mean, y_std)
+    return Preprocessing(model, dataset.task, model.output_shape[1:], dataset.n_outputs, y_mean, y_std, padded)
 
 
-def _array_model(x: np.ndarray) -> tuple[keras.Model, statistics.Statistics]:
-    stats = statistics.from_array(x)
-    inputs = keras.Input(x.shape[1:], dtype=str(x.dtype), name="x")
+def _array_model(x: Features, shape: tuple[int, ...]) -> tuple[keras.Model, statistics.Statistics]:
+    """Features of one shape: the last axis has a mean and a deviation for each place."""
+    if isinstance(x, dict):
+        values, length = x["x"], keras.Input((), dtype="int64", name="length")
+        rows = real_steps(values, x["length"])
+    else:
+        values, length, rows = x, None, x
+    stats = statistics.from_array(rows.reshape(-1, shape[-1]))
+    inputs = keras.Input(values.shape[1:], dtype=str(values.dtype), name="x")
     # Bare operations keep the dtype of what they get; a layer would cast floats to its own.
-    flat = inputs if x.ndim == 2 else keras.ops.reshape(inputs, (-1, int(np.prod(x.shape[1:]))))
-    return keras.Model(inputs, _standardise(flat, stats), name="preprocess"), stats
+    shaped = inputs if values.shape[1:] == shape else keras.ops.reshape(inputs, (-1, *shape))
+    features = _standardise(shaped, stats)
+    if length is None:
+        return keras.Model(inputs, features, name="preprocess"), stats
+    real = keras.ops.less(np.arange(shape[0]), keras.ops.expand_dims(length, -1))
+    features = keras.ops.where(keras.ops.expand_dims(real, -1), features, statistics.PADDING)
+    return keras.Model({"x": inputs, "length": length}, features, name="preprocess"), stats
 
 
 def _table_model(x: dict[str, np.ndarray]) -> tuple[keras.Model, statistics.Statistics]:

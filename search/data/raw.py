@@ -22,6 +22,8 @@ class Raw:
         columns: sanitised -> original names of a table's feature columns.
         target: the target's name.
         classes: the labels the raw targets (integers) already index, where the source knows them.
+        lengths: part -> [n] int64, the steps of each sequence that are no padding, where the source knows them.
+        image_shape: (height, width, channels) of flat examples that are images, where the source knows that.
     """
 
     name: str
@@ -29,6 +31,8 @@ class Raw:
     columns: dict[str, str] = field(default_factory=dict)
     target: str = "y"
     classes: list[Any] | None = None
+    lengths: Mapping[str, np.ndarray] = field(default_factory=dict)
+    image_shape: tuple[int, ...] | None = None
 
 
 def take(x: Features, rows: np.ndarray | slice) -> Features:

@@ -14,9 +14,9 @@ def export_with_signatures(model: keras.Model, path: str | Path, *, overwrite: b
     """Export for serving: stock operations only, loadable by `tf.saved_model.load` alone.
 
     The signature `serving_default` takes what the model takes: array data as `x` (the name of the model's input),
-    a table as one named argument [batch] per column. A model made by `Preprocessing.attach` gets a second signature,
-    `features`, which takes the preprocessed float32 [batch, d] as `features` and gives the same predictions. Both
-    answer {"output_0": predictions}.
+    padded sequences as `x` and `length`, a table as one named argument [batch] per column. A model made by
+    `Preprocessing.attach` gets a second signature, `features`, which takes the preprocessed float32 [batch, ...] as
+    `features` and gives the same predictions. Both answer {"output_0": predictions}.
 
     The folder appears complete or not at all.
 

@@ -8,6 +8,8 @@ import numpy as np
 
 CLIP = 10.0
 """Features are clipped to this many standard deviations."""
+PADDING = -2 * CLIP
+"""What features of padded steps are: no feature can be that small."""
 FLOOR = 0.3
 """Where features share a unit, no standard deviation counts as less than this share of their mean."""
 _CHUNK = 4096
@@ -35,7 +37,7 @@ class Statistics:
 
 
 def from_array(x: np.ndarray) -> Statistics:
-    """Statistics of flattened array data [n, ...].
+    """Statistics of flattened array data [n, ...]; of images and sequences, one row is a pixel or a step.
 
     A feature that is constant in training says nothing: its scale is 0, so whatever it is later, it counts as average.
     Where features share a unit, as pixels do, a nearly constant one must not be blown up into a loud one: its standard
