@@ -31,7 +31,7 @@ test: $(VENV)/.test-installed  ## Run the tests.
 test-slow: $(VENV)/.test-installed  ## Run the tests that take minutes each.
 	$(BIN)/python -m pytest -m slow $(PYTEST_ARGS)
 
-sanitize: build/kernels_test-address,undefined build/kernels_test-thread build/convolution_test-address,undefined build/convolution_test-thread build/recurrent_test-address,undefined build/recurrent_test-thread build/rewiring_test-address,undefined  ## Run the native kernels under sanitizers.
+sanitize: build/kernels_test-address,undefined build/kernels_test-thread build/convolution_test-address,undefined build/convolution_test-thread build/layers_test-address,undefined build/layers_test-thread build/rewiring_test-address,undefined  ## Run the native kernels under sanitizers.
 	for test in $^; do echo $$test; $$test $(CASES) || exit 1; done
 
 build/kernels_test-%: tests/native/kernels_test.cpp $(NATIVE)
@@ -40,7 +40,7 @@ build/kernels_test-%: tests/native/kernels_test.cpp $(NATIVE)
 build/convolution_test-%: tests/native/convolution_test.cpp $(NATIVE)
 	$(SANITIZED)
 
-build/recurrent_test-%: tests/native/recurrent_test.cpp $(NATIVE)
+build/layers_test-%: tests/native/layers_test.cpp $(NATIVE)
 	$(SANITIZED)
 
 build/rewiring_test-%: tests/native/rewiring_test.cpp $(NATIVE)

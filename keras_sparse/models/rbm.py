@@ -8,7 +8,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from ..compute import recording
+from ..compute import paths, recording
 from ..layers.sparse_dense import SparseDense
 from ..topology.densities import DensityRule
 from ..topology.patterns import Pattern
@@ -188,6 +188,10 @@ class RBM(BinaryUnits, keras.Model):
         if y is not None:
             raise ValueError(f"{self.name}: an RBM learns without labels; use fit(x), or a tf.data.Dataset of x alone.")
         visible = self._visible(x)
+        if training and sample_weight is None and not self.persistent:
+            multiplier = self.kernel.multiplier()
+            if multiplier.stored is not None and self.statistics_dtype == self.compute_dtype == "float32":
+                return self._total(self._contrast(visible, *multiplier.stored))
         logits = self.hidden_logits(visible)
         hidden = ops.sigmoid(logits)
         reconstruction = ops.sigmoid(self.visible_logits(self._bits(hidden) if training else hidden))
@@ -204,7 +208,23 @@ class RBM(BinaryUnits, keras.Model):
             other, other_share = None, (1.0 if weights is None else ops.sum(weights) * share) / self.chains
         data = self._statistics(visible, hidden, weights, -share)
         model = self._statistics(fantasy, ops.sigmoid(self.hidden_logits(fantasy)), other, other_share)
-        losses = (self._linear(data, model), *self.losses)
+        return self._total([a + b for a, b in zip(data, model, strict=True)])
+
+    def _contrast(self, visible: Tensor, values: Tensor, index: Any) -> list[Tensor]:
+        """Return the statistics of the model less those of the data, per sample, from one native operation."""
+        from ..compute.native.contrast import contrast
+
+        biases = [ops.cast(paths.value(bias), "float32") for bias in (self.visible_bias, self.hidden.bias)]
+        # A number below 2⁶⁴ from the two below 2³² that a seed is made of.
+        high, low = ops.split(ops.cast(self.seed_generator.next(), "int64"), 2)
+        found = contrast(visible, values, index, *biases, steps=self.cd, seed=high * 2**32 + low)
+        self._reconstruction.update_state(found.error / visible.shape[1])
+        self._free_energy.update_state(found.energy)
+        share = ops.divide(-1, ops.cast(ops.shape(visible)[0], visible.dtype))
+        return [share * part for part in (found.values, found.visible, found.hidden)]
+
+    def _total(self, statistics: list[Tensor]) -> Tensor:
+        losses = (self._linear(statistics), *self.losses)
         return ops.sum(ops.stack([self._aggregate_additional_loss(loss) for loss in losses]))
 
     def _fantasy(self, reconstruction: Tensor) -> Tensor:
@@ -230,12 +250,12 @@ class RBM(BinaryUnits, keras.Model):
         by_visible = ops.sum(visible, axis=0) if weights is None else ops.matmul(weights, visible)
         return [share * part for part in (self.kernel.outer(visible, hidden), by_visible, ops.sum(hidden, axis=0))]
 
-    def _linear(self, data: list[Tensor], model: list[Tensor]) -> Tensor:
+    def _linear(self, statistics: list[Tensor]) -> Tensor:
         """Return the energy: it is linear in the weights, and the statistics are constants."""
         variables = (self.kernel.values, self.visible_bias, self.hidden.bias)
-        constants = [ops.stop_gradient(a + b) for a, b in zip(data, model, strict=True)]
         total: Any = 0.0
-        for variable, constant in zip(variables, constants, strict=True):
+        for variable, statistic in zip(variables, statistics, strict=True):
+            constant = ops.stop_gradient(statistic)
             total += ops.sum(ops.cast(variable, constant.dtype) * constant)
         return total
 

@@ -256,10 +256,10 @@ class TestTraining:
         def gradient(x, weights):
             rbm.seed_generator.state.assign(seed)
             with tf.GradientTape() as tape:
-                loss = rbm.compute_loss(x, sample_weight=None if weights is None else np.array(weights))
+                loss = rbm.compute_loss(x, sample_weight=np.array(weights))
             return np.concatenate(tape.gradient(loss, [v.value for v in rbm.trainable_variables]))
 
-        np.testing.assert_allclose(gradient(x, [2.0] * 6), 2 * gradient(x, None), atol=1e-6)
+        np.testing.assert_allclose(gradient(x, [2.0] * 6), 2 * gradient(x, [1.0] * 6), atol=1e-6)
         other = x.copy()
         other[3:] = 1 - other[3:]
         np.testing.assert_allclose(gradient(x, [1, 1, 1, 0, 0, 0]), gradient(other, [1, 1, 1, 0, 0, 0]), atol=1e-6)

@@ -6,6 +6,7 @@
 
 #include <cstdint>
 
+#include "contrast_kernels.h"
 #include "convolution_kernels.h"
 #include "junction.h"
 #include "recurrent_kernels.h"
@@ -59,6 +60,7 @@ struct Kernels {
 
   ConvolutionKernels convolution;
   RecurrentKernels recurrent;
+  ContrastKernels contrast;
 };
 
 // The best set this processor has, or the one called `name`; null if it is unknown or cannot run here.

@@ -22,6 +22,7 @@ constexpr int kForward = 8, kBackward = 4;
 }  // namespace
 
 #include "kernels_impl.h"
+#include "contrast_impl.h"
 #include "convolution_impl.h"
 #include "recurrent_impl.h"
 

@@ -31,6 +31,7 @@ constexpr int kForward = 16, kBackward = 8;
 }  // namespace
 
 #include "kernels_impl.h"
+#include "contrast_impl.h"
 #include "convolution_impl.h"
 #include "recurrent_impl.h"
 

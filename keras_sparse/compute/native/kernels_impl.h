@@ -313,7 +313,7 @@ int64_t largest_id(const void* data, int64_t from, int64_t to) {
         KERAS_SPARSE_TILES(KERAS_SPARSE_SCATTER_ALL), KERAS_SPARSE_TILES(KERAS_SPARSE_GATHER),     \
         {scatter_one<uint16_t>, scatter_one<uint32_t>}, {gather_one<uint16_t>, gather_one<uint32_t>}, \
         {largest_id<uint16_t>, largest_id<uint32_t>}, KERAS_SPARSE_CONVOLUTION,                    \
-        KERAS_SPARSE_RECURRENT                                                                     \
+        KERAS_SPARSE_RECURRENT, KERAS_SPARSE_CONTRAST                                              \
   }
 
 }  // namespace

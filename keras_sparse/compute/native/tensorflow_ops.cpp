@@ -11,7 +11,9 @@
 //
 // x and dy are [batch, n_in] and [batch, n_out]; values and dvalues [capacity]; ids the packed local output ids in int64
 // words; rows the row pointers of every block of outputs. Values and their gradient are float32 whatever the
-// activations are. Convolutions: see convolution_ops.h; recurrent layers: recurrent_ops.h.
+// activations are. Convolutions: see convolution_ops.h; recurrent layers:
+// recurrent_ops.h; contrastive divergence: contrast_ops.h.
+#include "contrast_ops.h"
 #include "convolution_ops.h"
 #include "op_register.h"
 #include "op_shapes.h"
@@ -154,6 +156,7 @@ struct Registration {
     }
     if (const char* refused = register_convolutions()) problem = refused;
     if (const char* refused = register_recurrences()) problem = refused;
+    if (const char* refused = register_contrast()) problem = refused;
   }
 } registration;
 

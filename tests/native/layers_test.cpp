@@ -1,8 +1,8 @@
-// Recurrent layers without TensorFlow, for sanitizers: random shapes, hostile indices, and several threads at once. The
-// forward is held against sums in float64, the backward of several threads against that of one (its numbers are tested
-// from Python). See `make sanitize`.
+// Recurrent layers and contrastive divergence without TensorFlow, for sanitizers: random shapes, hostile indices, and
+// several threads at once. The forward of recurrent layers is held against sums in float64, all else of several threads
+// against that of one (its numbers are tested from Python). See `make sanitize`.
 //
-//   recurrent_test [cases] [seed]
+//   layers_test [cases] [seed]
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
@@ -12,6 +12,7 @@
 #include <thread>
 #include <vector>
 
+#include "contrast.h"
 #include "recurrent.h"
 #include "thread_pool.h"
 
@@ -170,6 +171,27 @@ std::vector<float> results(const Kernels& kernels, Case& k, std::vector<float>* 
   return all;
 }
 
+// A step of contrastive divergence with the recurrent kernel; all its results, empty if it refuses.
+std::vector<float> contrasted(const Kernels& kernels, Case& k) {
+  const Junction w = k.recurrent.junction();
+  std::vector<float> b(k.units, 0.1f), c(k.sums(), -0.1f), dw(w.capacity), dv(k.units), dh(k.sums()), error(k.batch);
+  std::vector<float> energy(k.batch);
+  const Contrast step{{k.h.data(), k.batch, Element::float32}, b.data(), c.data(), 1 + k.time % 3, 7, dw.data(),
+                      dv.data(), dh.data(), error.data(), energy.data()};
+  if (contrast(kernels, w, step) != Status::ok) return {};
+  std::vector<float> all{1.0f};
+  for (auto* part : {&dw, &dv, &dh, &error, &energy}) all.insert(all.end(), part->begin(), part->end());
+  return all;
+}
+
+void compare(const Case& k, const Kernels& kernels, const char* what, const std::vector<float>& several,
+             const std::vector<float>& one) {
+  if (several.size() != one.size() || one.empty()) fail(k, kernels, what, 0, 1);
+  for (size_t i = 0; i < one.size(); i++) {
+    if (!(std::abs(one[i] - several[i]) <= 1e-3 * (1 + std::abs(one[i])))) fail(k, kernels, what, several[i], one[i]);
+  }
+}
+
 // The number of threads is everybody's, so only one thread may change it.
 void check(const Kernels& kernels, Case& k, bool alone) {
   std::vector<float> y;
@@ -180,14 +202,11 @@ void check(const Kernels& kernels, Case& k, bool alone) {
     const int64_t s = i / k.units, from = k.every ? i : ((s + 1) * k.time - 1) * k.units + i % k.units;
     if (!(std::abs(y[i] - want[from]) < 1e-4)) fail(k, kernels, "y", y[i], want[from]);
   }
+  const std::vector<float> statistics = contrasted(kernels, k);
   if (!alone) return;
   set_thread_count(1);
-  const std::vector<float> one = results(kernels, k, &y);
-  for (size_t i = 0; i < one.size(); i++) {
-    if (!(std::abs(one[i] - several[i]) <= 1e-3 * (1 + std::abs(one[i])))) {
-      fail(k, kernels, "a gradient of several threads", several[i], one[i]);
-    }
-  }
+  compare(k, kernels, "a gradient of several threads", several, results(kernels, k, &y));
+  compare(k, kernels, "a statistic of several threads", statistics, contrasted(kernels, k));
 }
 
 // Whatever the index holds, nothing outside the buffers is touched; the sanitizer watches.
@@ -209,6 +228,7 @@ void attack(const Kernels& kernels, Random& random, Case k) {
   y.resize(k.dy.size());
   std::vector<float> c(k.batch * k.units);
   run(kernels, r, k.steps(), k.every, y.data(), c.data(), saved.empty() ? nullptr : saved.data());
+  contrasted(kernels, k);
 }
 
 }  // namespace
