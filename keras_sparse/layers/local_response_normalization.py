@@ -82,7 +82,7 @@ class LocalResponseNormalization(keras.layers.Layer):
         place = np.arange(channels)
         near = (np.abs(place[:, None] - place) <= self.radius).astype("float32")
         # A product with a band sums neighbours faster than 2r + 1 shifted copies do.
-        total = ops.matmul(ops.square(x), ops.convert_to_tensor(near, exact))
+        total: Any = ops.matmul(ops.square(x), ops.convert_to_tensor(near, exact))
         outputs = x * ops.power(self.bias + self.alpha * total, -self.beta)
         return ops.cast(ops.moveaxis(outputs, -1, self.axis), dtype)
 

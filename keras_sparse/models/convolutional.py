@@ -172,7 +172,7 @@ class _Maker:
     def __init__(self, initializer: str, compute: str, seed: int | None) -> None:
         self._initializer, self._compute, self._next = initializer, compute, seed
 
-    def junction(self, dims: Dims, density: float, activation: str | None = None) -> Any:
+    def junction(self, dims: Dims, density: Density, activation: str | None = None) -> Any:
         """Return the layer with a kernel of dimensions `dims`, four for a convolution; Keras' own if it is full."""
         seed = self._next
         self._next = None if seed is None else seed + 1
@@ -181,7 +181,7 @@ class _Maker:
             common |= {"kernel_size": dims[:2], "padding": "same"}
         sparse, dense = (SparseConv2D, keras.layers.Conv2D) if len(dims) == 4 else (SparseDense, keras.layers.Dense)
         if connection_count(density, dims) == prod(dims):
-            initializer = keras.initializers.get({"class_name": self._initializer, "config": {"seed": seed}})
+            initializer: Any = keras.initializers.get({"class_name": self._initializer, "config": {"seed": seed}})
             return dense(dims[-1], kernel_initializer=initializer, **common)
         common |= {"kernel_initializer": self._initializer, "compute": self._compute}
         return sparse(dims[-1], density=density, seed=seed, **common)
@@ -222,7 +222,8 @@ def _each(density: Density | Sequence[Density], count: int, argument: str) -> li
 
 def _divided(density: Density | Sequence[Density], shapes: Sequence[Dims], rule: str) -> list[Density]:
     """Return the density of every junction; one number is that of them all together."""
-    if isinstance(density, Sequence | DensityRule):
-        return _each(density, len(shapes), "density")
-    connections = max(len(shapes), round(float(check_density(density)) * sum(map(prod, shapes))))
+    checked = density if isinstance(density, Sequence) else check_density(density)
+    if not isinstance(checked, float):
+        return _each(checked, len(shapes), "density")
+    connections = max(len(shapes), round(checked * sum(map(prod, shapes))))
     return list(allocate(shapes, connections=connections, rule=rule))
