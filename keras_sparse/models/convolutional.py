@@ -107,15 +107,15 @@ def deep_r_cnn(
     compute: str = "auto",
     seed: int | None = None,
 ) -> Any:
-    """Return the convolutional network on which DEEP R reports CIFAR-10 (Bellec et al. 2018, section 3, appendix A).
+    """Return the convolutional network on which DEEP R reports CIFAR-10 (Bellec et al. 2018, Deep Rewiring, section 3).
 
-    It is that of TensorFlow's CIFAR-10 tutorial: convolution 5 × 5, max pooling 3 × 3 with stride 2, local response
-    normalization; convolution, normalization, pooling; layers of 384 and 192 units; softmax; 1,067,584 positions for
-    connections with the defaults. The tutorial feeds it random crops of 24 × 24 pixels. Train it with
-    `ks.Rewire(ks.DeepR())` and SGD without momentum. Not compiled.
+    Two convolutions and two layers on top, as in TensorFlow's CIFAR-10 tutorial, their reference: convolution 5 × 5,
+    max pooling 3 × 3 with stride 2, local response normalization; convolution, normalization, pooling; layers of 384
+    and 192 units; softmax. With the defaults there are 1,067,584 positions for connections. The tutorial feeds it
+    random crops of 24 × 24 pixels. Train it with `ks.Rewire(ks.DeepR())` and SGD without momentum. Not compiled.
 
-    The paper does not say how its 5 % are divided; here it is by `rule`. What gets density 1, as the small output layer
-    does, is an ordinary layer of Keras, which no policy touches: `density=1.0` makes the dense network.
+    What gets density 1, as the small output layer does at the default, is an ordinary layer of Keras, which no policy
+    touches: `density=1.0` makes the dense network.
 
     Args:
         input_shape: height, width and channels of a picture; channels first if that is Keras' image data format.

@@ -3,6 +3,7 @@ from math import prod
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 import keras_sparse as ks
 
@@ -101,6 +102,14 @@ def test_saved_and_made_again_from_the_configuration(make, tmp_path):
     assert [len(k) for k in kernels(again)] == [len(k) for k in kernels(model)]
     again.set_weights(model.get_weights())
     assert np.array_equal(again(x), model(x))
+
+
+def test_exported_as_stock_operations(tmp_path):
+    model = ks.models.deep_r_cnn((8, 8, 3), 4, filters=(4,), hidden=(16,), density=0.3, seed=1)
+    model.export(tmp_path / "served", verbose=False)
+    x = np.random.default_rng(0).normal(size=(3, 8, 8, 3)).astype("float32")
+    served = tf.saved_model.load(tmp_path / "served")
+    np.testing.assert_allclose(served.serve(x), model(x), rtol=1e-4, atol=1e-6)
 
 
 def test_channels_may_come_first():
