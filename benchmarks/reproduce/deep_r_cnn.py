@@ -19,8 +19,8 @@ network of TensorFlow's CIFAR-10 tutorial) on crops of 24 × 24 pixels. 5 % of t
 together, convolutions included, divided by the Erdős–Rényi rule, which makes the softmax dense (our choice, as are the
 rates; the paper's may differ). The number of connections of every junction is checked after every step of DEEP R. Four
 epochs (the tutorial trains for hundreds: `--epochs 300`), batch 128, SGD without momentum, 0.1 with a cosine to 0,
-gradients clipped at norm 1, α = 1e-5, T = 2.5e-11, flips and random crops, every picture standardised, He initialisation
-by the real fan-in. Test accuracy, on the crop in the middle, after the last epoch. An interrupted run goes on after its
+gradients clipped at norm 1, α = 1e-5, T = 2.5e-11, flips and random crops, every picture standardised, He values by the
+real fan-in. Test accuracy, on the crop in the middle, after the last epoch. An interrupted run goes on after its
 last whole epoch. CIFAR-10 comes from cifar10.npz in the data folder, or from TFDS.
 """
 CROP, SHIFT = 24, 4  # pixels of 32: crops begin 0 to 8 pixels from the border
