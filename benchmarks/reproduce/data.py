@@ -44,17 +44,6 @@ def pictures(name: str, data_dir: Path | None) -> Data:
     return Data(_unit(x_train), y_train, _unit(x_test), y_test)
 
 
-def standardized(part: Data) -> Data:
-    """Return pictures of mean 0 and variance 1 each, as tf.image.per_image_standardization makes them."""
-
-    def each(x: NDArray[Any]) -> NDArray[Any]:
-        axes = tuple(range(1, x.ndim))
-        mean, deviation = x.mean(axes, keepdims=True), x.std(axes, keepdims=True)
-        return (x - mean) / np.maximum(deviation, np.float32(x[0].size ** -0.5))
-
-    return part._replace(x_train=each(part.x_train), x_test=each(part.x_test))
-
-
 def archive(name: str, data_dir: Path | None) -> dict[str, NDArray[Any]]:
     """Return the arrays of NAME.npz in `data_dir`.
 

@@ -19,7 +19,7 @@ network of TensorFlow's CIFAR-10 tutorial) on crops of 24 × 24 pixels. 5 % of t
 together, convolutions included, divided by the Erdős–Rényi rule, which makes the softmax dense (our choice, as are the
 rates; the paper's may differ). The number of connections of every junction is checked after every step of DEEP R. Four
 epochs (the tutorial trains for hundreds: `--epochs 300`), batch 128, SGD without momentum, 0.1 with a cosine to 0,
-gradients clipped at norm 1, α = 1e-5, T = 2.5e-11, flips and random crops, every picture standardised, He values by the
+gradients clipped at norm 1, α = 1e-5, T = 2.5e-11, flips and random crops, every crop standardised, He values by the
 real fan-in. Test accuracy, on the crop in the middle, after the last epoch. An interrupted run goes on after its
 last whole epoch. CIFAR-10 comes from cifar10.npz in the data folder, or from TFDS.
 """
@@ -27,7 +27,7 @@ CROP, SHIFT = 24, 4  # pixels of 32: crops begin 0 to 8 pixels from the border
 
 
 def network(this: Run, part: data.Data) -> keras.Sequential:
-    """Return the network for standardised pictures."""
+    """Return the network for pictures in [0, 1]."""
     height, width, channels = part.x_train.shape[1:]
     crop = (height * CROP // 32, width * CROP // 32)
     body = ks.models.deep_r_cnn(
@@ -39,12 +39,15 @@ def network(this: Run, part: data.Data) -> keras.Sequential:
         seed=training.counter(this.seed, 0),
     )
     front = [*pictures.augmentation(shift=SHIFT / 32), keras.layers.CenterCrop(*crop)]
-    return keras.Sequential([keras.Input((height, width, channels)), *front, body])
+    scale = keras.layers.LayerNormalization(
+        (1, 2, 3), epsilon=1e-6, center=False, scale=False
+    )  # each picture by itself
+    return keras.Sequential([keras.Input((height, width, channels)), *front, scale, body])
 
 
 def run(this: Run) -> Results:
     training.start(this.seed)
-    part = data.standardized(data.pictures("cifar10", this.data_dir))
+    part = data.pictures("cifar10", this.data_dir)
     model = network(this, part)
     callbacks: list[Any] = []
     if this["method"] == "DEEP R":
