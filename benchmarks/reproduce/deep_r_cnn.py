@@ -39,9 +39,8 @@ def network(this: Run, part: data.Data) -> keras.Sequential:
         seed=training.counter(this.seed, 0),
     )
     front = [*pictures.augmentation(shift=SHIFT / 32), keras.layers.CenterCrop(*crop)]
-    scale = keras.layers.LayerNormalization(
-        (1, 2, 3), epsilon=1e-6, center=False, scale=False
-    )  # each picture by itself
+    whole: Any = (1, 2, 3)  # each picture by itself
+    scale = keras.layers.LayerNormalization(whole, epsilon=1e-6, center=False, scale=False)
     return keras.Sequential([keras.Input((height, width, channels)), *front, scale, body])
 
 
