@@ -14,7 +14,7 @@ PROTOCOL = """
 Six dense convolutions, 2048-2048-10 on top (Mocanu et al. 2018, section "Performance on CNNs"): ε = 20, which is
 163,840 connections in the two hidden layers; the softmax is dense. Three epochs (`--epochs 1000` for what the authors'
 program for MLPs does); batch 100, SGD 0.01 with momentum 0.9, dropout 0.3, augmentation by flips, shifts of up to 10 %
-and turns of up to 10° as there; pixels standardised by channel; He initialisation by the real fan-in. SET replaces ζ =
+and turns of up to 10° as there; pixels standardised by channel; Glorot values by the real fans. SET replaces ζ =
 0.3 after every epoch. Test accuracy after the last epoch; the published figures are the best of all epochs. An
 interrupted run goes on after its last whole epoch. CIFAR-10 comes from cifar10.npz in the data folder, or from TFDS.
 """

@@ -53,8 +53,8 @@ def set_cnn(
         activation: makes the activation of a layer; default ReLU, the paper's.
         dropout: in [0, 1).
         compute: path of the sparse layers, as in `ks.SparseDense`.
-        seed: of the weights' connections and initial values (He, by the connections that exist); default drawn from
-            Keras' global seed.
+        seed: of the weights' connections and initial values (Glorot, by the connections that exist); default drawn
+            from Keras' global seed.
 
     Raises:
         ValueError: for arguments out of range, and a number of densities that is not that of the layers.
@@ -77,7 +77,8 @@ def set_cnn(
         *_each(convolution_density, len(convolutions), "convolution_density"),
         *_each(ErdosRenyi(20) if density is None else density, len(tops), "density"),
     ]
-    make = _Maker("he_uniform", compute, seed)
+    # With He's, and no normalization, activations and the first loss are too large for the authors' learning rate.
+    make = _Maker("glorot_uniform", compute, seed)
     layers: list[Any] = [keras.Input(tuple(input_shape))]
     for number, dims in enumerate(convolutions):
         layers += [make.junction(dims, densities[number]), activation()]
