@@ -13,14 +13,14 @@ PEER_TORCH ?= torch
 # Tests run side by side, one process a processor; a process takes about 1 GB.
 TEST_JOBS ?= auto
 REPRODUCE = $(BIN)/python -m benchmarks.reproduce
-REPRODUCE_ARGS = $(if $(DATA_DIR),--data-dir $(DATA_DIR)) $(if $(SEEDS),--seeds $(SEEDS))
+REPRODUCE_ARGS = $(if $(DATA_DIR),--data-dir $(DATA_DIR)) $(if $(SEEDS),--seeds $(SEEDS)) $(if $(EPOCHS),--epochs $(EPOCHS))
 QUICK = --output build/bench/quick --seconds 0.1
 
 .DEFAULT_GOAL := help
 .PHONY: reproduce help demo test test-slow sanitize lint types format bench bench-quick bench-kernels bench-peers bench-scale bench-picture clean
 
 help:  ## Show this list.
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */\1|/' | awk -F'|' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -E '^[a-z-]+%?:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+%?):.*## */\1|/' | awk -F'|' '{printf "  make %-10s %s\n", $$1, $$2}'
 
 demo: $(VENV)/.installed  ## Search for a small, accurate, sparse network on handwritten digits (a few minutes).
 	$(BIN)/ksparse search digits --config examples/demo.toml --output $(OUTPUT) --resume
@@ -98,10 +98,10 @@ bench-scale: $(VENV)/.installed  ## Train 50 million neurons with 500 million co
 bench-picture: $(VENV)/.installed  ## Draw docs/benchmark.png from what `make bench` wrote.
 	$(BIN)/python benchmarks/picture.py
 
-reproduce: $(VENV)/.installed  ## Reproduce published results: hours, finished runs are kept. DATA_DIR=DIR SEEDS=N
+reproduce: $(VENV)/.installed  ## Reproduce published results: hours, finished runs are kept. DATA_DIR=DIR SEEDS=N EPOCHS=N
 	$(REPRODUCE) $(REPRODUCE_ARGS)
 
-reproduce-%: $(VENV)/.installed  # lenet deep_r set_mlp predefined small_data transfer scale_free rbm_coil rbm_log_probability sequences
+reproduce-%: $(VENV)/.installed  ## One of them: lenet deep_r set_mlp predefined small_data transfer scale_free rbm_coil rbm_log_probability sequences set_cnn deep_r_cnn
 	$(REPRODUCE) $* $(REPRODUCE_ARGS)
 
 build/peers/.installed:

@@ -7,6 +7,7 @@ from .backup import Backup
 from .compute.exporting import stock_ops
 from .inspection import inspect
 from .layers.all_relu import AllReLU
+from .layers.local_response_normalization import LocalResponseNormalization
 from .layers.sparse_attention import SparseGroupQueryAttention, SparseMultiHeadAttention
 from .layers.sparse_conv1d import SparseConv1D
 from .layers.sparse_conv2d import SparseConv2D
@@ -76,6 +77,7 @@ __all__ = [
     "InversePower",
     "KernelView",
     "Linear",
+    "LocalResponseNormalization",
     "Policy",
     "PruneRegrow",
     "Random",

@@ -2,8 +2,8 @@
 
     python -m benchmarks.reproduce lenet [--data-dir DIR] [--seeds 3] [--epochs N] [--only 'SET*'] [--write]
 
-Finished runs are kept in build/reproduce/NAME.jsonl and skipped; Ctrl-C loses the running one only. Two processes may
-work on one experiment, say with different `--only`.
+Finished runs are kept in build/reproduce/NAME.jsonl and skipped; Ctrl-C loses the running one only, and of one with a
+CNN only the running epoch. Two processes may work on one experiment, say with different `--only`.
 """
 
 from __future__ import annotations
@@ -27,6 +27,8 @@ NAMES = (
     "rbm_coil",
     "rbm_log_probability",
     "sequences",
+    "set_cnn",
+    "deep_r_cnn",
 )
 
 

@@ -27,14 +27,21 @@ class Data(NamedTuple):
 @lru_cache(maxsize=2)
 def images(name: str, data_dir: Path | None) -> Data:
     """Return a TFDS data set of pictures, flattened, in [0, 1]; its whole training and test parts."""
-    from keras_sparse.search.data.load import load
+    x_train, y_train, x_test, y_test = _load(name, data_dir)
+    return Data(_flat(x_train) / 255, y_train, _flat(x_test) / 255, y_test)
 
-    where = _tfds(data_dir)
-    # The loader always holds a validation part out; here it belongs to the training part.
-    data = load(name, data_dir=None if where is None else str(where), validation_fraction=0.1)
-    x_train = np.concatenate([_array(data.x_train), _array(data.x_val)])
-    y_train = np.concatenate([data.y_train, data.y_val])
-    return Data(_flat(x_train) / 255, y_train, _flat(_array(data.x_test)) / 255, data.y_test)
+
+@lru_cache(maxsize=1)
+def pictures(name: str, data_dir: Path | None) -> Data:
+    """Return a data set of pictures [n, height, width, channels], in [0, 1]; its whole training and test parts.
+
+    It is NAME.npz in `data_dir` (x_train, y_train, x_test and y_test, 0 to 255) if that is there, else one of TFDS.
+    """
+    path = None if data_dir is None else data_dir / f"{name}.npz"
+    x_train, y_train, x_test, y_test = _load(name if path is None or not path.is_file() else str(path), data_dir)
+    if x_train.ndim != 4:
+        raise ValueError(f"{name} must hold pictures [n, height, width, channels]; its shape is {x_train.shape}.")
+    return Data(_unit(x_train), y_train, _unit(x_test), y_test)
 
 
 def archive(name: str, data_dir: Path | None) -> dict[str, NDArray[Any]]:
@@ -106,6 +113,21 @@ def _tfds(data_dir: Path | None) -> Path | None:
     """Return the folder of TFDS data sets: `data_dir`, or tfds in it."""
     inside = None if data_dir is None else data_dir / "tfds"
     return inside if inside is not None and inside.is_dir() else data_dir
+
+
+def _load(data: str, data_dir: Path | None) -> Data:
+    """Return a data set as it is stored."""
+    from keras_sparse.search.data.load import load
+
+    where = _tfds(data_dir)
+    # The loader always holds a validation part out; here it belongs to the training part.
+    found = load(data, data_dir=None if where is None else str(where), validation_fraction=0.1)
+    x_train = np.concatenate([_array(found.x_train), _array(found.x_val)])
+    return Data(x_train, np.concatenate([found.y_train, found.y_val]), _array(found.x_test), found.y_test)
+
+
+def _unit(x: NDArray[Any]) -> NDArray[Any]:
+    return x.astype("float32") / np.float32(255)
 
 
 def _array(x: Any) -> NDArray[Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -66,6 +67,11 @@ class Records:
         with self._locked(), atomic(self.path) as temporary:
             lines = self.path.read_text() if self.path.is_file() else ""
             temporary.write_text(f"{lines}{line}\n")
+
+    def scratch(self, setting: Setting, seed: int) -> Path:
+        """Return the folder where a run of `setting` keeps what it needs to go on after an interruption."""
+        key = json.dumps([setting.name, dict(setting.parameters), seed], sort_keys=True)
+        return self.path.parent / f"{self.path.stem}-unfinished" / hashlib.sha256(key.encode()).hexdigest()[:16]
 
     @contextmanager
     def _locked(self) -> Iterator[None]:

@@ -12,11 +12,13 @@ from keras_sparse.files import atomic
 from .experiment import Experiment, Setting
 from .records import Records
 
+_CURVE_ROWS = 20
+
 
 def table(experiment: Experiment, settings: Sequence[Setting], records: Records, command: str) -> str:
     """Return the experiment as Markdown: title, command, protocol, and mean ± spread over seeds of every column.
 
-    The spread is the sample standard deviation. Settings without a finished run are left out.
+    The spread is the sample standard deviation. Settings without a finished run are left out. Learning curves follow.
     """
     head = ["setting", *experiment.columns.values(), "published", "seeds", "s a run"]
     rows = []
@@ -28,7 +30,30 @@ def table(experiment: Experiment, settings: Sequence[Setting], records: Records,
             rows.append([setting.name, *cells, setting.published, str(len(done)), f"{seconds:.0f}"])
     lines = [f"## {experiment.title}", "", f"    {command}", "", experiment.protocol.strip(), ""]
     lines += [_row(head), _row(["---", *["---:"] * len(experiment.columns), "---", "---:", "---:"])]
-    return "\n".join([*lines, *map(_row, rows)]) + "\n"
+    lines += map(_row, rows)
+    for key, title in experiment.curves.items():
+        lines += _curves(key, title, settings, records)
+    return "\n".join(lines) + "\n"
+
+
+def _curves(key: str, title: str, settings: Sequence[Setting], records: Records) -> list[str]:
+    """Return a table of the result `key` by epoch, a column for each setting; of many epochs some and the last."""
+    columns = {}
+    for setting in settings:
+        found = [record["results"][key] for record in records.of(setting).values() if key in record["results"]]
+        if found:
+            columns[setting.name] = found
+    last = max((len(curve) for found in columns.values() for curve in found), default=0)
+    if not last:
+        return []
+    stride = -(-last // _CURVE_ROWS)
+    epochs = sorted({*range(stride, last + 1, stride), last})
+    lines = ["", f"{title[0].upper()}{title[1:]}, after epochs:", ""]
+    lines += [_row(["epoch", *columns]), _row(["---:"] * (1 + len(columns)))]
+    for epoch in epochs:
+        values = ([c[epoch - 1] for c in found if len(c) >= epoch] for found in columns.values())
+        lines.append(_row([str(epoch), *(cell(numbers, title) for numbers in values)]))
+    return lines
 
 
 def write(path: Path, name: str, text: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import statistics
 import sys
 import time
@@ -71,17 +72,19 @@ def run(
         begin = clock()
         bar = _Bar(f"[{number + 1}/{len(todo)}] {experiment.name} {setting.name}, seed {seed}", begin, clock, out)
         bar.rest = _estimate(left, times)
+        scratch = records.scratch(setting, seed)
         try:
-            results = experiment.run(Run(setting, seed, data_dir, bar.show))
+            results = experiment.run(Run(setting, seed, data_dir, bar.show, scratch))
         except Exception:
             failed += 1
             bar.end("failed")
             traceback.print_exc(file=out)
             continue
-        seconds = clock() - begin
+        seconds = float(results.pop("seconds", clock() - begin))
         times[setting.name].append(seconds)
         date = datetime.now(UTC).isoformat(timespec="seconds")
         records.add(setting, seed, results, seconds=round(seconds, 1), date=date, **(facts or {}))
+        shutil.rmtree(scratch, ignore_errors=True)
         shown = (
             f"{title} {cell([results[key]], title)}" for key, title in experiment.columns.items() if key in results
         )

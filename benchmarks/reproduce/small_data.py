@@ -48,10 +48,11 @@ def _fashion(this: Run) -> Results:
     chosen = np.random.default_rng(this.seed).permutation(len(whole.x_train))[: this["samples"]]
     part = whole._replace(x_train=whole.x_train[chosen], y_train=whole.y_train[chosen])
     model, rewire = _network(this, part, [1000, 1000, 1000], this.seed)
-    curve = _Curve(part)
+    curve = training.Curve(part, every=10)
     _fit(this, model, part, this.progress, [*([] if rewire is None else [rewire]), curve])
     results = training.summary(model, part, rewire)
-    return {**results, "best": max([results["accuracy"], *curve.accuracies]), "curve": curve.accuracies}
+    accuracies = curve.values("accuracies")
+    return {**results, "best": max([results["accuracy"], *accuracies]), "curve": accuracies}
 
 
 def _network(this: Run, part: data.Data, hidden: list[int], seed: int) -> tuple[keras.Sequential, ks.Rewire | None]:
@@ -72,18 +73,6 @@ def _fit(this: Run, model: Any, part: data.Data, progress: Callable[[float], Non
         progress=progress,
         callbacks=callbacks,
     )
-
-
-class _Curve(keras.callbacks.Callback):
-    """Test accuracy after every tenth epoch."""
-
-    def __init__(self, part: data.Data) -> None:
-        super().__init__()
-        self._part, self.accuracies = part, []
-
-    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        if epoch % 10 == 9:
-            self.accuracies.append(training.accuracy(self.model, self._part))
 
 
 FASHION = {"data": "fashion_mnist", "samples": 2000, "epsilon": 13, "epochs": 400, "batch": 40, "rate": 0.05}

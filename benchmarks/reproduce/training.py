@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import Any
@@ -135,6 +136,38 @@ def accuracy(model: Any, data: Data) -> float:
     """Return the share of the test part that is classified rightly."""
     found = np.argmax(model.predict(data.x_test, batch_size=1000, verbose=0), axis=-1)
     return float(np.mean(found == data.y_test))
+
+
+class Curve(keras.callbacks.Callback):
+    """The learning curve: what `fit` tells, and the test accuracy, after every `every`-th epoch.
+
+    Its lists hold arrays of one number each, which `ks.Backup(include=[curve])` keeps; `values` returns plain ones.
+    """
+
+    def __init__(self, part: Data, every: int = 1) -> None:
+        super().__init__()
+        self.part, self.every = part, every
+        self.losses: list[NDArray[Any]] = []
+        self.train_accuracies: list[NDArray[Any]] = []
+        self.accuracies: list[NDArray[Any]] = []
+        self.training_seconds: list[NDArray[Any]] = []
+        self.all_seconds: list[NDArray[Any]] = []
+        self._begin: Any = None
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        self._begin = time.perf_counter()
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        self.training_seconds.append(np.asarray(time.perf_counter() - self._begin))
+        if (epoch + 1) % self.every == 0:
+            self.losses.append(np.asarray((logs or {})["loss"], float))
+            self.train_accuracies.append(np.asarray((logs or {})["accuracy"], float))
+            self.accuracies.append(np.asarray(accuracy(self.model, self.part)))
+        self.all_seconds.append(np.asarray(time.perf_counter() - self._begin))
+
+    def values(self, name: str) -> list[float]:
+        """Return the list `name` as numbers."""
+        return [float(value) for value in getattr(self, name)]
 
 
 def cosine(rate: float, steps: int, *, warm_up: int = 0) -> Any:

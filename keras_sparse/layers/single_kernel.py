@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
@@ -68,8 +68,16 @@ class SingleKernelLayer(SparseLayer):
         # tf.sparse does not compile under XLA; the generic path of other backends does.
         self.supports_jit = keras.backend.backend() != "tensorflow"
 
-    def _make_weights(self, shape: tuple[int, int], make: Callable[..., SparseKernel] | None = None) -> Any:
-        """Create the bias, and return the kernel that `make` makes of arguments like those of `SparseKernel`."""
+    def _make_weights(
+        self,
+        shape: tuple[int, int],
+        make: Callable[..., SparseKernel] | None = None,
+        dims: Sequence[int] | None = None,
+    ) -> Any:
+        """Create the bias, and return the kernel that `make` makes of arguments like those of `SparseKernel`.
+
+        `dims` as in `_add_kernel`.
+        """
         kernel = self._add_kernel(
             shape,
             density=self.density,
@@ -77,6 +85,7 @@ class SingleKernelLayer(SparseLayer):
             capacity=self.capacity,
             seed=self._kernel_seed,
             make=make,
+            dims=dims,
             initializer=self.kernel_initializer,
             regularizer=self.kernel_regularizer,
             constraint=self.kernel_constraint,

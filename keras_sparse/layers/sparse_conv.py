@@ -83,7 +83,8 @@ class SparseConv(SingleKernelLayer):
             )
         geometry = self._geometry(channels)
         self._output_lengths(geometry, input_shape)
-        self.kernel = self._make_weights(geometry.shape, partial(ConvolutionKernel, self, geometry))
+        dims = (*self.kernel_size, channels // self.groups, self.filters)
+        self.kernel = self._make_weights(geometry.shape, partial(ConvolutionKernel, self, geometry), dims)
         self.input_spec = keras.layers.InputSpec(ndim=self.rank + 2, axes={axis: channels})
         self.built = True
 

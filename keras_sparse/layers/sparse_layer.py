@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Self, cast
 
@@ -32,10 +32,14 @@ class SparseLayer(keras.layers.Layer):
         seed: int,
         name: str = "kernel",
         make: Callable[..., SparseKernel] | None = None,
+        dims: Sequence[int] | None = None,
         **options: Any,
     ) -> Any:
-        """Return a new kernel that `make` makes, by default a `SparseKernel`; other options as for that."""
-        connections = initial_count(pattern, shape, density)
+        """Return a new kernel that `make` makes, by default a `SparseKernel`; other options as for that.
+
+        `dims` are those that Keras' kernel has, which rules of density go by; default `shape`.
+        """
+        connections = initial_count(pattern, shape if dims is None else dims, density)
         first = pattern
         built: int | None = getattr(self, "_built_capacities", {}).get(name)
         if built is not None:

@@ -380,6 +380,18 @@ def test_config_round_trip():
     assert again.kernel.connectivity == layer.kernel.connectivity
 
 
+def test_rules_of_density_count_every_dimension():
+    layer = ks.SparseConv2D(6, (3, 2), density=ks.ERK(2.0), groups=2)
+    layer.build((None, 9, 9, 8))
+    assert len(layer.kernel) == 2 * (3 + 2 + 4 + 6)
+    layer = ks.SparseConv2D(6, (3, 2), density=ks.ErdosRenyi(2.0))
+    layer.build((None, 9, 9, 4))
+    assert len(layer.kernel) == 2 * (3 * 2 * 4 + 6)
+    layer = ks.SparseConv1D(6, 3, density=ks.ERK(1.5))
+    layer.build((None, 9, 4))
+    assert len(layer.kernel) == round(1.5 * (3 + 4 + 6))
+
+
 def test_too_large_a_kernel_is_not_built():
     geometry = Geometry(2048, 2048, (3, 3))
     from keras_sparse.compute.dispatch_convolution import choose
