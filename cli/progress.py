@@ -23,13 +23,13 @@ class SearchProgress:
         self._console = Console(stderr=True, highlight=False)
         self._bar = Progress(
             TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
-            console=self._console, disable=not self._console.is_terminal,
+            console=self._console,
         )  # fmt: skip
-        self._live = Live(console=self._console, get_renderable=self._view, refresh_per_second=4)
         self._trials = self._bar.add_task("trials", total=None)
         self._epochs = self._bar.add_task("epochs", total=None, visible=False)
         self._event: Any = None
         self._began, self._first = time.monotonic(), 0
+        self._live = Live(console=self._console, get_renderable=self._view, refresh_per_second=4)
 
     def __enter__(self) -> Self:
         if self._console.is_terminal:

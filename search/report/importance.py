@@ -75,8 +75,9 @@ def _rises(columns: Sequence[Array], target: Array) -> tuple[Array, float]:
         error += base / len(target)
         for place, end in enumerate(ends):
             begin = end - columns[place].shape[1]
-            for repeat in range(_REPEATS):
-                shuffled = x.copy()
-                shuffled[:, begin:end] = x[rng.permutation(len(x)), begin:end]
-                rises[place, repeat] += (float(np.sum((forest.predict(shuffled) - y) ** 2)) - base) / len(target)
+            shuffled = np.stack([x] * _REPEATS)
+            for copy in shuffled:
+                copy[:, begin:end] = x[rng.permutation(len(x)), begin:end]
+            answers = forest.predict(shuffled.reshape(-1, x.shape[1])).reshape(_REPEATS, -1)
+            rises[place] += (np.sum((answers - y) ** 2, axis=1) - base) / len(target)
     return rises, error

@@ -20,6 +20,8 @@ from .collect import collect
 
 _SCRIPTS = ("base.js", "chart.js", "front.js", "network.js", "space.js", "progress.js", "trials.js", "main.js")
 _STYLES = ("page.css", "parts.css")
+# Half a surrogate pair is legal in JSON and cannot be written as UTF-8.
+_HALF = re.compile("[\ud800-\udfff]")
 _PLACE = re.compile(r"\{\{(\w+)\}\}")
 
 
@@ -37,7 +39,7 @@ def page(value: Mapping[str, Any], *, live: bool = False) -> str:
     script = f'"use strict";\n(() => {{\n{script}\n}})();\n'
     style = "\n".join(_asset(name) for name in _STYLES)
     parts = {
-        "title": html.escape(f"{value.get('title', '')}: sparse network search"),
+        "title": html.escape(f"{_whole(str(value.get('title', '')))}: sparse network search"),
         "policy": html.escape(policy(script, style, live=live)),
         "style": style,
         "script": script,
@@ -74,8 +76,7 @@ def embedded(value: Any) -> str:
     text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     for character in "<>&\u2028\u2029":
         text = text.replace(character, f"\\u{ord(character):04x}")
-    # Half a surrogate pair is legal in JSON and cannot be written as UTF-8.
-    return re.sub("[\ud800-\udfff]", lambda match: f"\\u{ord(match[0]):04x}", text)
+    return _HALF.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
 
 
 def policy(script: str, style: str, *, live: bool) -> str:
@@ -91,6 +92,10 @@ def policy(script: str, style: str, *, live: bool) -> str:
             "form-action 'none'",
         ]
     )
+
+
+def _whole(text: str) -> str:
+    return _HALF.sub("\ufffd", text)
 
 
 def _hash(text: str) -> str:

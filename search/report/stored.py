@@ -199,7 +199,7 @@ def _layout(rows: int, capacity: int, block: int, bits: int, outputs: list[int])
         blocks = -(-n_out // block)
         if 0 < n_out <= _MOST_UNITS and rows > 0 and rows % blocks == 0:
             layout = Layout.of((rows // blocks, n_out), capacity)
-            if (layout.block, layout.id_bits) == (block, bits):
+            if (layout.block, layout.id_bits) == (block, bits) and capacity <= prod(layout.shape):
                 return layout
     raise ValueError("the number of outputs of a kernel cannot be told from the file")
 

@@ -82,6 +82,23 @@ class TestSearch:
         assert code == 0
         assert "Best network" in printed
         assert str(out) in printed
+        (out / "report.html").unlink()
+        code, again, stderr = ksparse("report", out, "--html", tmp_path / "page.html")
+        assert (code, again) == (0, printed)
+        assert f"The page is {tmp_path / 'page.html'}" in stderr
+        assert not (out / "report.html").exists()
+        (out / "report.html").mkdir()  # where the page cannot be written, the result is shown all the same
+        code, again, stderr = ksparse("report", out)
+        assert (code, again) == (0, printed)
+        assert "Name another place with --html" in stderr
+        (out / "report.html").rmdir()
+        results = (out / "results.json").read_text()
+        (out / "results.json").unlink()
+        code, again, stderr = ksparse("report", out)
+        assert (code, again) == (1, "")
+        assert "holds no finished search" in stderr
+        assert f"shown in {out / 'report.html'}" in stderr
+        (out / "results.json").write_text(results)
 
         before = (out / "results.json").read_bytes()
         code, _, stderr = ksparse(*arguments)

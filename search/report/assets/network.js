@@ -2,7 +2,7 @@
 
 function choose(index, go) {
   state.chosen = index;
-  for (const point of document.querySelectorAll("#front .point")) point.setAttribute("aria-selected", String(Number(point.dataset.trial) === index));
+  for (const point of document.querySelectorAll("#front [role=option]")) point.setAttribute("aria-selected", String(Number(point.dataset.trial) === index));
   for (const row of document.querySelectorAll("#table tbody tr")) row.classList.toggle("chosen", Number(row.dataset.trial) === index);
   glance(index);
   drawNetwork();

@@ -61,10 +61,11 @@ function drawSpace() {
   const y = (share) => (share === null ? bottom + 24 : bottom - share * (bottom - top));
   const root = svg("svg", { width, height: 330, viewBox: `0 0 ${width} 330`, role: "img", "aria-label": `Hyperparameters and outcomes of ${plural(trials.length, "trial")}; the table of all trials has the numbers` });
   const byObjective = [...trials].sort((a, b) => (b.objective ?? 0) - (a.objective ?? 0));
+  const crowd = Math.min(1, Math.sqrt(150 / trials.length));
   const step = 1 / Math.max(1, byObjective.length - 1);
   byObjective.forEach((trial, place) => {
     const points = state.axes.map((axis, at) => [x(at), y(axis.at(axis.get(trial)))]);
-    root.append(svg("path", { class: `trial ${rank(trial)}`, d: path(points), "data-trial": trial.trial, "stroke-opacity": rank(trial) ? null : (0.18 + 0.6 * place * step).toFixed(2) }, svg("title", {}, describeTrial(trial))));
+    root.append(svg("path", { class: `trial ${rank(trial)}`, d: path(points), "data-trial": trial.trial, "stroke-opacity": rank(trial) ? null : ((0.18 + 0.6 * place * step) * crowd).toFixed(2) }, svg("title", {}, describeTrial(trial))));
   });
   for (const front of root.querySelectorAll(".trial.front, .trial.best")) root.append(front);
   state.axes.forEach((axis, place) => root.append(axisOf(axis, x(place), y, top, bottom, place % rows)));
@@ -93,7 +94,8 @@ function axisOf(axis, x, y, top, bottom, row) {
   let from = null;
   const share = (event) => {
     const box = hit.getBoundingClientRect();
-    return Math.min(1, Math.max(0, (box.bottom - 6 - event.clientY) / (box.height - 12)));
+    const at = (box.bottom - 6 - event.clientY) / (box.height - 12);
+    return at < 0.03 ? 0 : at > 0.97 ? 1 : at; // the ends are easy to take hold of
   };
   hit.addEventListener("pointerdown", (event) => {
     from = share(event);
