@@ -44,7 +44,7 @@ function short(value) {
 const trim = (value) => String(Number(value.toPrecision(3)));
 const percent = (value) => (isNumber(value) ? `${trim(value * 100)} %` : "–");
 const plural = (count, one, many) => `${number(count)} ${count === 1 ? one : many || `${one}s`}`;
-const setting = (value) => (isNumber(value) ? number(value) : value !== null && typeof value === "object" ? JSON.stringify(value) : String(value));
+const setting = (value) => (isNumber(value) ? number(value) : Array.isArray(value) ? value.map(setting).join(", ") : value !== null && typeof value === "object" ? JSON.stringify(value) : String(value));
 const title = (name) => name.replaceAll("_", " ").replaceAll("-", " ");
 
 // A table; cells are text or elements, numbers stand to the right.

@@ -45,7 +45,7 @@ function drawImportance() {
     return el("tr", {}, el("th", { scope: "row" }, title(entry.name)), el("td", { class: "bars" }, bar), el("td", { class: "number" }, `${entry.value.toFixed(3)} ± ${entry.deviation.toFixed(3)}`));
   });
   return show(box, el("table", { class: "importance" }, el("caption", { class: "hidden" }, "Importance of each hyperparameter"),
-    el("thead", { class: "hidden" }, el("tr", {}, ["hyperparameter", "bar", "importance"].map((name) => el("th", { scope: "col" }, name)))), el("tbody", {}, rows)));
+    el("tbody", {}, rows)));
 }
 
 function drawHeader() {

@@ -203,6 +203,16 @@ def test_nothing_is_cut_off(browser, address, width):
         assert small == 0
 
 
+def test_long_names_on_a_phone(browser, make, tmp_path):
+    for trial in range(20):
+        values = {"a_hyperparameter_with_quite_a_long_name": trial, "x" * 60: "y" * 60 + str(trial % 3)}
+        make.record(tmp_path, trial, hyperparameters=values, connections=100 + trial, val_metric=0.5 + trial / 50)
+    with opened(browser, write_report(tmp_path).as_uri(), width=360) as page:
+        assert page.evaluate("document.documentElement.scrollWidth") == 360
+        right = page.evaluate("document.querySelector('#importance table').getBoundingClientRect().right")
+        assert right <= page.evaluate("document.querySelector('#importance').getBoundingClientRect().right") + 1
+
+
 def test_data_are_shown_and_never_run(browser, make, tmp_path):
     folder = tmp_path / "run"
     make.manifest(folder, name=HOSTILE, options={HOSTILE: HOSTILE})
