@@ -115,9 +115,10 @@ class TestSearch:
         np.savez(tmp_path / "r.npz", x=x, y=1000 + 50 * x[:, 0])
         code, stdout, stderr = ksparse(
             "search", tmp_path / "r.npz", "--max-trials", 2, "--epochs", 4, "--output", tmp_path / "o",
-            "--format", "json",
+            "--format", "json", "--serve", "--serve-port", 0,
         )  # fmt: skip
         assert code == 0, stderr
+        assert "The report is served at http://127.0.0.1:" in stderr
         best = json.loads(stdout)["best"]
         assert best["metric"] == "mse"
         assert best["val_accuracy"] is None
