@@ -1,13 +1,16 @@
-"""Progress of a search on stderr: a live bar with the remaining time on a terminal, plain lines elsewhere."""
+"""Progress of a search on stderr: a live table with bars on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
+import time
 from datetime import timedelta
 from types import TracebackType
 from typing import Any, Self
 
-from rich.console import Console
+from rich.console import Console, Group
+from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
 
 from .failures import check_interrupt
 from .output import number
@@ -19,26 +22,32 @@ class SearchProgress:
     def __init__(self) -> None:
         self._console = Console(stderr=True, highlight=False)
         self._bar = Progress(
-            TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[note]}"),
-            TimeElapsedColumn(), console=self._console, disable=not self._console.is_terminal,
+            TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
+            console=self._console,
         )  # fmt: skip
-        self._trials = self._bar.add_task("trials", total=None, note="")
-        self._epochs = self._bar.add_task("epochs", total=None, note="", visible=False)
+        self._trials = self._bar.add_task("trials", total=None)
+        self._epochs = self._bar.add_task("epochs", total=None, visible=False)
+        self._event: Any = None
+        self._began, self._first = time.monotonic(), 0
+        self._live = Live(console=self._console, get_renderable=self._view, refresh_per_second=4)
 
     def __enter__(self) -> Self:
-        self._bar.start()
+        if self._console.is_terminal:
+            self._live.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._bar.stop()
+        self._live.stop()
 
     def __call__(self, event: Any) -> None:
         """Show one event."""
         check_interrupt()
-        left = _left(event.remaining_s)
-        self._bar.update(self._trials, total=event.total, completed=event.done, note=f"{left}{_best(event.best)}")
+        if event.event == "search":
+            self._began, self._first = time.monotonic(), event.done
+        self._event = event
+        self._bar.update(self._trials, total=event.total, completed=event.done)
         if event.event == "trial":
             self._bar.reset(self._epochs, total=event.epochs, description=f"trial {event.trial}", visible=True)
         elif event.event == "epoch":
@@ -46,13 +55,32 @@ class SearchProgress:
         elif event.event == "search" and event.done:
             self._console.print(f"Resuming: {event.done} of {event.total} trials are done.")
         elif event.event == "result" and event.record is not None:
-            self._console.print(
-                f"trial {event.record.trial:>3} ({event.done}/{event.total}): {_result(event.record)}  {left}".rstrip(),
-                soft_wrap=True,
-            )
+            notes = [_result(event.record), _front(event), *self._pace(event)]
+            place = f"trial {event.record.trial:>3} ({event.done}/{event.total})"
+            self._console.print(f"{place}: {', '.join(notes)}", soft_wrap=True, markup=False)
         elif event.event == "finish":
             self._bar.update(self._epochs, visible=False)
             self._console.print("Writing the winner.")
+
+    def _view(self) -> Group:
+        """Return the table of what is found so far, above the bars."""
+        table = Table(box=None, show_header=False, pad_edge=False)
+        table.add_column(style="bold")
+        table.add_column()
+        if self._event is not None:
+            best = self._event.best
+            table.add_row("best so far", "none yet" if best is None else f"trial {best.trial}: {_result(best)}")
+            table.add_row("front", _front(self._event))
+            if pace := self._pace(self._event):
+                table.add_row("pace", ", ".join(pace))
+        return Group(table, self._bar)
+
+    def _pace(self, event: Any) -> list[str]:
+        """Return trials per minute of this process, and the time left, as far as they are known."""
+        done, minutes = event.done - self._first, (time.monotonic() - self._began) / 60
+        pace = [f"{done / minutes:.3g} trials/min"] if done > 0 and minutes > 0 else []
+        left = [] if event.remaining_s is None else [f"{timedelta(seconds=round(event.remaining_s))} left"]
+        return pace + left
 
 
 def _result(record: Any) -> str:
@@ -64,9 +92,5 @@ def _result(record: Any) -> str:
     )
 
 
-def _best(record: Any) -> str:
-    return f"best {record.objective:.3f}" if record is not None and record.objective is not None else ""
-
-
-def _left(seconds: float | None) -> str:
-    return "" if seconds is None else f"{timedelta(seconds=round(seconds))} left  "
+def _front(event: Any) -> str:
+    return f"{event.front} on the front"

@@ -10,6 +10,7 @@ from .failures import quiet_tensorflow, reported
 from .options import SPACE_KEY, data_options, output_format, read_config
 from .output import print_json, print_search
 from .progress import SearchProgress
+from .serve import served
 
 
 @click.command()
@@ -33,6 +34,14 @@ from .progress import SearchProgress
 @click.option("--output", type=click.Path(), default="runs/search", show_default=True, help="Run directory.")
 @click.option("--resume", is_flag=True, help="Continue the run in the directory, or start one.")
 @click.option("--overwrite", is_flag=True, help="Remove the run in the directory and start anew.")
+@click.option("--serve", is_flag=True, help="Show the report in a browser while the search runs.")
+@click.option(
+    "--serve-port", type=click.IntRange(0, 65535), help="Port of the report, 0: a free one. [default: 8420 if free]"
+)
+@click.option(
+    "--serve-host", default="127.0.0.1", show_default=True,
+    help="Address the report listens on; others than the default let other machines read it.",
+)  # fmt: skip
 @click.option("--workers", type=click.IntRange(1, 1), default=1, show_default=True, help="Processes that run trials.")
 @click.option(
     "--config", type=click.Path(dir_okay=False), is_eager=True, expose_value=False, callback=read_config,
@@ -54,6 +63,9 @@ def search(
     output: str,
     resume: bool,
     overwrite: bool,
+    serve: bool,
+    serve_port: int | None,
+    serve_host: str,
     style: str,
     **fixed: Any,
 ) -> None:
@@ -74,7 +86,7 @@ def search(
         from keras_sparse import search as searching
 
         dataset = load(data, target=target, data_dir=data_dir, seed=seed, task=task)
-        with SearchProgress() as progress:
+        with served(output, serve, serve_host, serve_port), SearchProgress() as progress:
             result = searching.search(
                 dataset,
                 output=output,

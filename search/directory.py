@@ -17,10 +17,12 @@ BEST: Final = "best.keras"
 SAVED_MODEL: Final = "saved_model"
 PARETO: Final = "pareto.json"
 PICTURE: Final = "search.png"
+REPORT: Final = "report.html"
+TENSORBOARD: Final = "tensorboard"
 RESULTS: Final = "results.json"
 MANIFEST: Final = "run.json"
 
-_PRODUCTS = (RESULTS, PICTURE, PARETO, SAVED_MODEL, BEST, TRIALS)
+_PRODUCTS = (RESULTS, REPORT, TENSORBOARD, PICTURE, PARETO, SAVED_MODEL, BEST, TRIALS)
 
 
 @contextmanager

@@ -103,7 +103,8 @@ class RunManifest:
 
 
 def _compared(manifest: RunManifest) -> dict[str, Any]:
-    data = {key: value for key, value in manifest.data.items() if key != "name"}
+    # The fingerprint covers the shape, which earlier versions did not note.
+    data = {key: value for key, value in manifest.data.items() if key not in ("name", "input_shape")}
     compared = {"data": data, "space": manifest.space, "options": manifest.options, "seed": manifest.seed}
     return json.loads(json.dumps(compared))
 

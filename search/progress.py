@@ -24,6 +24,7 @@ class Progress:
         epochs: Epochs the trial runs at most.
         record: The trial's record, with "result".
         best: The best completed trial so far.
+        front: Trials on the Pareto front so far.
         remaining_s: Seconds left by the mean of the trials run by this process; None before the first one ended.
     """
 
@@ -35,6 +36,7 @@ class Progress:
     epochs: int = 0
     record: TrialRecord | None = None
     best: TrialRecord | None = None
+    front: int = 0
     remaining_s: float | None = None
 
 

@@ -12,6 +12,7 @@ import keras_tuner
 import numpy as np
 
 from . import data as data_module
+from . import directory as names
 from .base_space import Space
 from .data import Dataset, Preprocessing, with_lengths
 from .directory import claim
@@ -24,6 +25,7 @@ from .objective import Objective, check_weight
 from .oracle import SparseOracle
 from .progress import Progress, Reporter
 from .records import Records
+from .report import write_report
 from .result import SearchResult
 from .spaces import Network, template
 from .tuner import SparseTuner
@@ -52,8 +54,9 @@ def search(
 
     The directory holds `run.json` (what was asked for), `trials/NNNN.json` and `trials/NNNN.keras` (every trial, and
     its network on preprocessed features), `best.keras` and `saved_model/` (the winner on raw inputs), `pareto.json`,
-    `search.png` and `results.json`. A search that is interrupted, however it is, loses the running trial only; with
-    `resume` it ends with the same trials and the same winner as one never interrupted.
+    `search.png`, `report.html`, `tensorboard/` (the trials, for its HParams tab) and `results.json`. A search that is
+    interrupted, however it is, loses the running trial only; with `resume` it ends with the same trials and the same
+    winner as one never interrupted.
 
     Args:
         data: What `keras_sparse.search.data.load` returns. The test part takes part in no choice.
@@ -127,6 +130,7 @@ def _describe(data: Dataset, preprocessing: Preprocessing) -> dict[str, Any]:
         "name": data.name,
         "task": data.task,
         "fingerprint": data.fingerprint,
+        "input_shape": None if isinstance(data.x_train, dict) else list(data.x_train.shape[1:]),
         "n_train": len(data.y_train),
         "n_val": len(data.y_val),
         "n_test": len(data.y_test),
@@ -185,5 +189,13 @@ def _run(tuner: SparseTuner, directory: Path, data: Dataset, preprocessing: Prep
         except LostNetworkError as error:
             tuner.oracle.forget(best.trial, str(error))
             continue
+        if not _is_reported(directory):
+            write_report(directory)
         tuner.report(Progress("done", len(records), tuner.oracle.total, best=best))
         return result
+
+
+def _is_reported(directory: Path) -> bool:
+    """Whether the page is that of the result: written after it."""
+    page = directory / names.REPORT
+    return page.is_file() and page.stat().st_mtime_ns >= (directory / names.RESULTS).stat().st_mtime_ns

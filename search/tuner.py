@@ -16,7 +16,8 @@ import keras_sparse as ks
 from keras_sparse.files import atomic
 
 from .best_epoch import BestEpoch
-from .front import winner
+from .front import pareto_front, winner
+from .hparams import TrialSummaries
 from .networks import evaluation_batch
 from .oracle import OBJECTIVE, SparseOracle
 from .progress import Progress, Reporter
@@ -68,6 +69,7 @@ class SparseTuner(keras_tuner.Tuner):
         self.unit = unit
         self.report = on_progress if isinstance(on_progress, Reporter) else Reporter(on_progress)
         self._seconds: list[float] = []
+        self.summaries = TrialSummaries(oracle.records.directory)
         directory = oracle.records.directory
         super().__init__(
             oracle, hypermodel, directory=str(directory.parent), project_name=directory.name, tuner_id=tuner_id
@@ -90,6 +92,7 @@ class SparseTuner(keras_tuner.Tuner):
 
     def on_search_begin(self) -> None:
         """Reports where the search starts."""
+        self.summaries.complete(self.oracle.finished)
         self.report(self._progress("search"))
 
     def run_trial(self, trial: Trial, *fit_args: Any, **fit_kwargs: Any) -> Any:
@@ -150,10 +153,12 @@ class SparseTuner(keras_tuner.Tuner):
         return {OBJECTIVE: record.objective}
 
     def on_trial_end(self, trial: Trial) -> None:
-        """Hands the result to the oracle and reports it."""
+        """Hands the result to the oracle, to TensorBoard, and reports it."""
         self.oracle.end_trial(trial)
         index = int(trial.trial_id)
-        self.report(self._progress("result", trial=index, record=self.oracle.finished.get(index)))
+        if (record := self.oracle.finished.get(index)) is not None:
+            self.summaries.write(record)
+        self.report(self._progress("result", trial=index, record=record))
 
     def load_model(self, trial: Trial) -> keras.Model:
         """The network of a completed trial, as it was at its best epoch, compiled for evaluation."""
@@ -212,5 +217,6 @@ class SparseTuner(keras_tuner.Tuner):
         remaining = None
         if self._seconds:
             remaining = sum(self._seconds) / len(self._seconds) * max(0, total - done)
-        best = winner(self.oracle.finished.values())
-        return Progress(event, done, total, best=best, remaining_s=remaining, **details)
+        records = self.oracle.finished.values()
+        best, front = winner(records), len(pareto_front(records))
+        return Progress(event, done, total, best=best, front=front, remaining_s=remaining, **details)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -45,6 +46,13 @@ class Writer:
         gray /= max(1.0, float(gray.max()))
         with self._writer.as_default(), self._summary.record_if(True):
             self._summary.image(tag, gray[None, :, :, None], step=step)
+
+    def hyperparameters(self, values: Mapping[str, bool | int | float | str], trial: str) -> None:
+        """Write the hyperparameters of the run in this folder, for the HParams tab."""
+        from tensorboard.plugins.hparams import api
+
+        with self._writer.as_default(), self._summary.record_if(True):
+            api.hparams(dict(values), trial_id=trial)
 
     def flush(self) -> None:
         """Make what was written visible to readers."""

@@ -82,6 +82,23 @@ class TestSearch:
         assert code == 0
         assert "Best network" in printed
         assert str(out) in printed
+        (out / "report.html").unlink()
+        code, again, stderr = ksparse("report", out, "--html", tmp_path / "page.html")
+        assert (code, again) == (0, printed)
+        assert f"The page is {tmp_path / 'page.html'}" in stderr
+        assert not (out / "report.html").exists()
+        (out / "report.html").mkdir()  # where the page cannot be written, the result is shown all the same
+        code, again, stderr = ksparse("report", out)
+        assert (code, again) == (0, printed)
+        assert "Name another place with --html" in stderr
+        (out / "report.html").rmdir()
+        results = (out / "results.json").read_text()
+        (out / "results.json").unlink()
+        code, again, stderr = ksparse("report", out)
+        assert (code, again) == (1, "")
+        assert "holds no finished search" in stderr
+        assert f"shown in {out / 'report.html'}" in stderr
+        (out / "results.json").write_text(results)
 
         before = (out / "results.json").read_bytes()
         code, _, stderr = ksparse(*arguments)
@@ -98,9 +115,10 @@ class TestSearch:
         np.savez(tmp_path / "r.npz", x=x, y=1000 + 50 * x[:, 0])
         code, stdout, stderr = ksparse(
             "search", tmp_path / "r.npz", "--max-trials", 2, "--epochs", 4, "--output", tmp_path / "o",
-            "--format", "json",
+            "--format", "json", "--serve", "--serve-port", 0,
         )  # fmt: skip
         assert code == 0, stderr
+        assert "The report is served at http://127.0.0.1:" in stderr
         best = json.loads(stdout)["best"]
         assert best["metric"] == "mse"
         assert best["val_accuracy"] is None

@@ -68,9 +68,12 @@ def files(folder):
 
 
 def test_the_directory_holds_what_is_documented_and_nothing_else(finished):
-    names = {name for name in files(finished.directory) if not name.startswith("saved_model/")}
+    folders = ("saved_model/", "tensorboard/")
+    names = {name for name in files(finished.directory) if not name.startswith(folders)}
     trials = {f"trials/000{i}.{kind}" for i in (0, 1) for kind in ("json", "keras")}
-    assert names == {"run.json", "best.keras", "pareto.json", "search.png", "results.json"} | trials
+    assert names == {"run.json", "best.keras", "pareto.json", "search.png", "report.html", "results.json"} | trials
+    assert "Finished" in (finished.directory / "report.html").read_text("utf-8")
+    assert {path.name for path in (finished.directory / "tensorboard").iterdir()} == {"0000", "0001"}
     assert (finished.directory / "saved_model/saved_model.pb").is_file()
 
 
@@ -207,7 +210,9 @@ def test_damage_is_repaired_by_resuming(finished, digits, tmp_path, damage):
     again = search(digits, output=folder, resume=True, **OPTIONS)
     text = json.dumps(again.to_dict()).replace(str(folder), str(finished.directory))
     assert json.loads(text) == json.loads(json.dumps(finished.to_dict()))
-    assert set(files(finished.directory)) <= set(files(folder))
+    # The name of an event file has the time in it; that of its folder is the trial's.
+    lasting = {name.partition("/events")[0] for name in files(finished.directory)}
+    assert lasting <= {name.partition("/events")[0] for name in files(folder)}
     keras.models.load_model(again.best["model"])
 
 
@@ -237,7 +242,8 @@ def test_an_interrupt_leaves_a_directory_to_resume(finished, digits, tmp_path):
 
     with pytest.raises(KeyboardInterrupt):
         search(digits, output=tmp_path / "run", on_progress=interrupt, **OPTIONS)
-    assert set(files(tmp_path / "run")) == {"run.json", "trials/0000.json", "trials/0000.keras"}
+    names = {name for name in files(tmp_path / "run") if not name.startswith("tensorboard/0000/")}
+    assert names == {"run.json", "trials/0000.json", "trials/0000.keras"}
     result = search(digits, output=tmp_path / "run", resume=True, **OPTIONS)
     assert result.best["objective"] == finished.best["objective"]
 
