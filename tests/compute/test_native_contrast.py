@@ -140,3 +140,29 @@ def test_fit_takes_it_where_it_can():
     assert "KerasSparseContrast" in ops_of(cd=3)
     assert "KerasSparseMatMul" not in ops_of(cd=3)
     assert "KerasSparseContrast" not in ops_of(persistent=True, chains=5)
+
+
+@pytest.mark.parametrize("steps", [1, 3])
+def test_the_gradient_of_an_rbms_loss(steps):
+    rbm = ks.RBM(8, density=0.5, seed=0, compute="native", cd=steps, hidden_bias_initializer="random_normal")
+    rbm.build((None, 6))
+    x = np.random.default_rng(1).integers(0, 2, (9, 6)).astype("float32")
+    state = rbm.seed_generator.state.numpy()
+    with tf.GradientTape() as tape:
+        loss = rbm.compute_loss(x)
+    found = {
+        v.name: g
+        for v, g in zip(rbm.trainable_variables, tape.gradient(loss, [v.value for v in rbm.trainable_variables]))
+    }
+    metrics = {metric.name: float(metric.result()) for metric in rbm.metrics}
+    rbm.seed_generator.state.assign(state)
+    high, low = (int(part) for part in rbm.seed_generator.next())
+    b, c = (bias.numpy().astype("float64") for bias in (rbm.visible_bias, rbm.hidden.bias))
+    matrix = rbm.kernel.to_dense().astype("float64")
+    by_matrix, by_visible, by_hidden, error, energy = reference(x, matrix, b, c, steps, high * 2**32 + low)
+    k = rbm.kernel.connectivity
+    np.testing.assert_allclose(found["kernel"], -by_matrix[k.inputs, k.outputs] / 9, atol=1e-5)
+    np.testing.assert_allclose(found["visible_bias"], -by_visible / 9, atol=1e-5)
+    np.testing.assert_allclose(found["bias"], -by_hidden / 9, atol=1e-5)
+    assert metrics["reconstruction_error"] == pytest.approx(error.mean() / 6, rel=1e-4)
+    assert metrics["free_energy"] == pytest.approx(energy.mean(), rel=1e-4)

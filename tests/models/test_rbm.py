@@ -438,6 +438,30 @@ class TestSaving:
         assert other.kernel.connectivity == rbm.kernel.connectivity
         np.testing.assert_array_equal(other.predict(x, verbose=0), rbm.predict(x, verbose=0))
 
+    @pytest.mark.parametrize("persistent", [False, True])
+    def test_an_interrupted_fit_goes_on_where_it_was(self, persistent, tmp_path):
+        x = bars(60)
+
+        class Interrupt(keras.callbacks.Callback):
+            def on_epoch_end(self, epoch, logs=None):
+                if epoch == 1:
+                    raise KeyboardInterrupt
+
+        def fit(folder, *more):
+            keras.utils.set_random_seed(3)
+            rbm = ks.RBM(8, density=0.3, seed=1, persistent=persistent)
+            rbm.build((None, 12))
+            rbm.compile(keras.optimizers.SGD(0.05, momentum=0.9))
+            callbacks = [ks.Rewire(ks.SET(0.3)), ks.Backup(tmp_path / folder), *more]
+            rbm.fit(x, epochs=4, batch_size=20, verbose=0, callbacks=callbacks)
+            return rbm
+
+        whole = fit("whole")
+        with pytest.raises(KeyboardInterrupt):
+            fit("cut", Interrupt())
+        resumed = fit("cut")
+        assert all(np.array_equal(a, b) for a, b in zip(whole.get_weights(), resumed.get_weights(), strict=True))
+
     def test_clone_and_resize(self):
         x = bars(100)
         rbm = self.trained(x)
