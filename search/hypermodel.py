@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
@@ -31,15 +31,28 @@ class SparseHyperModel(keras_tuner.HyperModel):
         task: "classification" (integer labels) or "regression".
         n_train: Number of training examples; decides how many steps run between two looks of Python at the training
             (up to 64). It changes the speed only. Default: one step.
+        metric: Makes a metric to compile beside the task's own; see `metrics.Adapted`.
     """
 
-    def __init__(self, space: MLPSpace, *, n_in: int, n_out: int, task: Task, n_train: int | None = None) -> None:
+    fixed_size = True
+
+    def __init__(
+        self,
+        space: MLPSpace,
+        *,
+        n_in: int,
+        n_out: int,
+        task: Task,
+        n_train: int | None = None,
+        metric: Callable[[], keras.metrics.Metric] | None = None,
+    ) -> None:
         super().__init__(name="sparse_mlp")
         self.space = space
         self.n_in = n_in
         self.n_out = n_out
         self.task: Task = task
         self.n_train = n_train
+        self.metric = metric
 
     def declare_hyperparameters(self, hp: Any) -> None:
         """Registers every hyperparameter of the space."""
@@ -55,6 +68,7 @@ class SparseHyperModel(keras_tuner.HyperModel):
             activation=self.space.activation,
             learning_rate=hp.get("learning_rate"),
             steps_per_execution=steps_per_execution(self.n_train, hp.get("batch_size")),
+            metrics=[] if self.metric is None else [self.metric()],
         )
 
     def fit(self, hp: Any, model: keras.Model, *args: Any, callbacks: Sequence[Any] = (), **kwargs: Any) -> Any:
@@ -72,6 +86,7 @@ def build_mlp(
     activation: str = "relu",
     learning_rate: float = 0.003,
     steps_per_execution: int = 1,
+    metrics: Sequence[keras.metrics.Metric] = (),
 ) -> keras.Model:
     """A compiled sparse multi-layer perceptron called "network".
 
@@ -82,6 +97,7 @@ def build_mlp(
         activation: Of the hidden layers.
         learning_rate: Adam's.
         steps_per_execution: Steps between two looks of Python at the training.
+        metrics: To compile beside "accuracy" or "mse".
     """
     *hidden, last = junctions
     classifies = task == "classification"
@@ -102,7 +118,7 @@ def build_mlp(
     compile_model(
         optimizer=keras.optimizers.Adam(learning_rate),
         loss="sparse_categorical_crossentropy" if classifies else "mse",
-        metrics=["accuracy" if classifies else "mse"],
+        metrics=["accuracy" if classifies else "mse", *metrics],
         steps_per_execution=steps_per_execution,
         jit_compile=False,
     )

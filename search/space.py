@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
+from keras_sparse.topology.budgets import stored_bytes
+
 from .objective import reference_size
 
 Range = tuple[float, float]
@@ -148,6 +150,25 @@ class MLPSpace:
             total += max(1, round(junction.density * n_in * junction.units))
             n_in = junction.units
         return total
+
+    def known(self, values: Mapping[str, Any], n_in: int, n_out: int) -> dict[str, float]:
+        """What the network that `values` describe costs, as far as that is known before it is built.
+
+        Returns:
+            "connections", "flops" and "bytes", as `measures.static` finds them.
+        """
+        total = size = 0
+        for junction in self.junctions(values, n_out):
+            count = max(1, round(junction.density * n_in * junction.units))
+            total += count
+            size += stored_bytes((n_in, junction.units), count) + 4 * junction.units
+            n_in = junction.units
+        return {"connections": total, "flops": 2 * total, "bytes": size}
+
+    def references(self, n_in: int, n_out: int) -> dict[str, float]:
+        """What f_c = 1 means: the cost of the widest, deepest network of the space, dense, in float32."""
+        positions = self.reference_size(n_in, n_out)
+        return {"connections": positions, "flops": 2 * positions, "bytes": 4 * positions}
 
     def reference_size(self, n_in: int, n_out: int) -> int:
         """Positions Σ n_in · n_out of the widest, deepest network of the space: what f_c = 1 means."""

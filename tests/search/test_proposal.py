@@ -34,9 +34,9 @@ def outcome(values, weight):
 def run(encoding, trials, *, seed=0, initial=INITIAL_TRIALS, weight=2.0, known=True, judge=outcome):
     finished = []
     for index in range(trials):
-        complexity = size if known else None
+        costs = (lambda values: {"connections": size(values)}) if known else None
         values = propose(
-            encoding, seed=seed, index=index, finished=finished, weight=weight, complexity=complexity, initial=initial
+            encoding, seed=seed, index=index, finished=finished, weight=weight, known=costs, initial=initial
         )
         if values is None:
             break
@@ -61,7 +61,9 @@ def test_global_generators_are_left_alone(encoding):
     np.random.seed(3)
     random.seed(3)
     before = (np.random.get_state()[1].tolist(), random.getstate())
-    propose(encoding, seed=0, index=9, finished=finished, weight=1.0, complexity=size)
+    propose(
+        encoding, seed=0, index=9, finished=finished, weight=1.0, known=lambda values: {"connections": size(values)}
+    )
     assert (np.random.get_state()[1].tolist(), random.getstate()) == before
 
 
