@@ -48,12 +48,12 @@ class MixedKernel(Kernel):
     def hyperparameter_length_scale(self) -> Hyperparameter:
         """For scikit-learn: the length scales are what is fitted."""
         bounds = np.array([_SINGLE_BOUNDS] * len(self.singles) + [_LIST_BOUNDS] * len(self.lists))
-        return Hyperparameter("length_scale", "numeric", bounds, len(self.length_scale))
+        return Hyperparameter("length_scale", "numeric", bounds, len(bounds))
 
     def __call__(self, X: Array, Y: Array | None = None, eval_gradient: bool = False) -> Any:
         """The kernel between the rows of X and Y, [n, m]; with its gradient by the logarithms, [n, m, scales]."""
         other = X if Y is None else Y
-        scales = np.asarray(self.length_scale, dtype=np.float64)
+        scales = np.atleast_1d(np.asarray(self.length_scale, dtype=np.float64))  # scikit-learn unpacks one
         singles = list(self.singles)
         squares = [((X[:, None, c] - other[None, :, c]) / s) ** 2 for c, s in zip(singles, scales, strict=False)]
         distance = np.sqrt(5.0 * sum(squares)) if squares else np.zeros((len(X), len(other)))

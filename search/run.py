@@ -21,6 +21,7 @@ from .hypermodel import SparseHyperModel
 from .manifest import RunManifest
 from .objective import Direction
 from .oracle import SparseOracle
+from .placing import informative
 from .progress import Progress, Reporter
 from .records import Records
 from .result import SearchResult
@@ -181,7 +182,13 @@ def _tuner(
     deviation = preprocessing.y_std if regression else 1.0  # networks predict standardised targets
     metric = settings.adapted(data.task, n_out, mean=preprocessing.y_mean, deviation=deviation)
     hypermodel = SparseHyperModel(
-        space, n_in=n_in, n_out=n_out, task=data.task, n_train=len(data.y_train), metric=metric
+        space,
+        n_in=n_in,
+        n_out=n_out,
+        task=data.task,
+        n_train=len(data.y_train),
+        metric=metric,
+        informative=informative(parts[0][0]) if "informative" in space.patterns else None,
     )
     name = settings.measures[0]
     reference = {**space.references(n_in, n_out), **manifest.measured}.get(name)

@@ -8,14 +8,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
+from keras_sparse.rewiring.named import NAMES
 from keras_sparse.topology.budgets import stored_bytes
 
 from .objective import reference_size
+from .placing import PATTERNS
 
 Range = tuple[float, float]
 
 _START = 2
 """Thirds of a range at which a search starts: a rather wide network, with not too few connections, that learns."""
+SCHEDULES = ("constant", "cosine")
 _WIDTHS = (32, 48, 64, 96, 128, 192, 256, 384, 512)
 
 
@@ -46,6 +49,11 @@ class MLPSpace:
         learning_rate: Range (log scale) of Adam's learning rate.
         batch_sizes: Batch sizes to choose from, ascending, in examples.
         activation: Activation of the hidden layers, a name Keras knows.
+        policies: How connections may move, of `keras_sparse.rewiring.named.NAMES`: "set", "static", "rigl", ….
+        patterns: Where they may start, of `placing.PATTERNS`: "random", "balanced" (units have equally many inputs),
+            "informative" (balanced, and in the first junction off inputs that hardly vary).
+        normalize: Whether hidden layers may have batch normalisation; it is folded into the network that is kept.
+        schedules: What may become of the learning rate: "constant", or "cosine" (200 steps up, then down to 0).
 
     Raises:
         ValueError: A range is empty, descending or outside its bounds.
@@ -67,6 +75,10 @@ class MLPSpace:
     learning_rate: Range = (2e-3, 3e-2)
     batch_sizes: tuple[int, ...] = (16, 32, 64)
     activation: str = "relu"
+    policies: tuple[str, ...] = ("set",)
+    patterns: tuple[str, ...] = ("random",)
+    normalize: tuple[bool, ...] = (False,)
+    schedules: tuple[str, ...] = ("constant",)
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
@@ -80,6 +92,11 @@ class MLPSpace:
         fewest, most = self.hidden_layers
         if not 1 <= fewest <= most:
             raise ValueError(f"hidden_layers: expected 1 <= fewest <= most, got {self.hidden_layers}.")
+        allowed = {"policies": NAMES, "patterns": PATTERNS, "normalize": (False, True), "schedules": SCHEDULES}
+        for name, known in allowed.items():
+            options = getattr(self, name)
+            if not options or len(set(options)) != len(options) or not set(options) <= set(known):
+                raise ValueError(f"{name}: expected some of {', '.join(map(str, known))}, each once, got {options}.")
         for name in ("units", "batch_sizes"):
             options = getattr(self, name)
             if not options or options[0] < 1 or list(options) != sorted(set(options)):
@@ -116,7 +133,8 @@ class MLPSpace:
         """Registers every hyperparameter on a `keras_tuner.HyperParameters`.
 
         Names: hidden_layers, units_1, density_1, units_2, density_2, …, density_output, zeta, learning_rate,
-        batch_size. Those of the second and later hidden layers exist only in networks that have the layer.
+        batch_size. Those of the second and later hidden layers exist only in networks that have the layer; policy,
+        pattern, normalize and schedule only in spaces that have several.
         """
         fewest, most = self.hidden_layers
         hp.Int("hidden_layers", fewest, most, default=fewest)
@@ -130,6 +148,22 @@ class MLPSpace:
         _log_range(hp, "zeta", self.zeta)
         _log_range(hp, "learning_rate", self.learning_rate)
         hp.Choice("batch_size", list(self.batch_sizes), default=self.batch_sizes[len(self.batch_sizes) // 2])
+        for name, options in self._variants().items():
+            if len(options) > 1:
+                hp.Choice(name, list(options), ordered=False) if name != "normalize" else hp.Boolean(name)
+
+    def _variants(self) -> dict[str, tuple[Any, ...]]:
+        """What is a hyperparameter only where there is something to choose."""
+        return {
+            "policy": self.policies,
+            "pattern": self.patterns,
+            "normalize": self.normalize,
+            "schedule": self.schedules,
+        }
+
+    def variant(self, values: Mapping[str, Any], name: str) -> Any:
+        """The "policy", "pattern", "schedule" or "normalize" of the network that `values` describe."""
+        return values.get(name, self._variants()[name][0])
 
     def _declare_layer(self, hp: Any, layer: int) -> None:
         hp.Choice(f"units_{layer}", list(self.units), default=self.units[_START * len(self.units) // 3])

@@ -188,8 +188,13 @@ class SparseTuner(keras_tuner.Tuner):
         """What the network costs, if it is known not to keep a limit whatever the training does."""
         if not self.oracle.scoring.limits or not getattr(self.hypermodel, "fixed_size", False) or not model.built:
             return None
-        sizes = measures.static(model)
+        sizes = measures.static(self._kept(model))
         return sizes if self.oracle.scoring.broken(sizes) else None
+
+    def _kept(self, model: keras.Model) -> keras.Model:
+        """The network that a model is kept as."""
+        finished: Any = getattr(self.hypermodel, "finished", None)
+        return model if finished is None else finished(model)
 
     def _train(
         self, trial: Trial, model: keras.Model, own: list[Any], fit_args: tuple[Any, ...], fit_kwargs: dict[str, Any]
@@ -205,7 +210,7 @@ class SparseTuner(keras_tuner.Tuner):
         goal = self.oracle.scoring
         best.restore()
         metric = best.metric
-        kept = self.hypermodel.finished(model) if hasattr(self.hypermodel, "finished") else model
+        kept = self._kept(model)
         if kept is not model and isinstance(validation_data, tuple):
             metric = self._evaluate(kept, validation_data)
         sizes = measures.static(kept)

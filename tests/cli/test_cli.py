@@ -48,7 +48,7 @@ def test_help_does_not_import_keras():
 class TestSearch:
     KEYS = {
         "status", "objective", "complexity", "metric", "val_metric", "val_accuracy", "test_metric", "density",
-        "connections", "parameters", "hyperparameters", "classes", "model", "saved_model",
+        "connections", "parameters", "measures", "hyperparameters", "classes", "model", "saved_model",
     }  # fmt: skip
 
     def test_from_a_table_to_a_served_model(self, table, tmp_path):
