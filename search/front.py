@@ -42,12 +42,12 @@ def pareto_front(records: Iterable[TrialRecord], measures: Sequence[str] = CONNE
     Returns:
         Trials by ascending (first) measure; with a single one, that is by descending error.
     """
-    points = {
-        record.trial: (record, (*costs, error(record)))
-        for record in records
-        if record.feasible and None not in (costs := tuple(record.measure(name) for name in measures))
-    }
-    ordered = sorted(points.values(), key=lambda pair: (*pair[1], pair[0].trial))
+    points = []
+    for record in records:
+        costs = [cost for name in measures if (cost := record.measure(name)) is not None]
+        if record.feasible and len(costs) == len(measures):
+            points.append((record, (*costs, error(record))))
+    ordered = sorted(points, key=lambda pair: (*pair[1], pair[0].trial))
     front: list[tuple[TrialRecord, tuple[float, ...]]] = []
     for record, point in ordered:  # whoever beats a point comes before it
         if not any(all(a <= b for a, b in zip(other, point, strict=True)) for _, other in front):
@@ -70,7 +70,7 @@ def front_hypervolume(
     """
     names = tuple(measures or largest)
     points = [
-        (record.prediction_loss, *(math.log10(max(record.measure(name) or 0.0, 1e-12)) for name in names))
+        (record.prediction_loss or 0.0, *(math.log10(max(record.measure(name) or 0.0, 1e-12)) for name in names))
         for record in pareto_front(records, names)
     ]
     return hypervolume(points, (worst, *(math.log10(largest[name]) for name in names)))

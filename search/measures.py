@@ -101,12 +101,8 @@ def _uses(layer: Any) -> int:
         return 1
     if isinstance(layer, keras.layers.RNN | keras.layers.TimeDistributed):
         return shape[1] or 1
-    if isinstance(layer, ks.SparseEinsumDense):
-        return _product(layer.compute_output_shape(shape)[1:]) // layer.units
-    if isinstance(layer, keras.layers.EinsumDense):
-        inputs, result = layer.equation.split("->")
-        own = [size for size, axis in zip(layer.kernel.shape, inputs.split(",")[1], strict=True) if axis in result]
-        return _product(layer.compute_output_shape(shape)[1:]) // prod(own)
+    if isinstance(layer, ks.SparseEinsumDense | keras.layers.EinsumDense):
+        return _equation_uses(layer, shape)
     if hasattr(layer, "kernel_size"):
         places = shape if "Transpose" in type(layer).__name__ else layer.compute_output_shape(shape)
         last = getattr(layer, "data_format", "channels_last") == "channels_last"
@@ -114,6 +110,16 @@ def _uses(layer: Any) -> int:
     if isinstance(layer, keras.layers.Dense | ks.SparseDense):
         return _product(shape[1:-1])
     return 1
+
+
+def _equation_uses(layer: Any, shape: Any) -> int:
+    """Outputs per sample over those that one copy of the weights makes."""
+    outputs = _product(layer.compute_output_shape(shape)[1:])
+    if isinstance(layer, ks.SparseEinsumDense):
+        return outputs // layer.units
+    sizes: Any = layer.kernel.shape
+    inputs, result = layer.equation.split("->")
+    return outputs // prod(size for size, axis in zip(sizes, inputs.split(",")[1], strict=True) if axis in result)
 
 
 def _product(sizes: Any) -> int:

@@ -109,4 +109,4 @@ def evaluate(model: Any, metric: Adapted, x: Any, y: np.ndarray, *, batch_size: 
     predicted = model.predict(x, batch_size=batch_size, verbose=0)
     for start in range(0, len(y), batch_size):
         metric.update_state(y[start : start + batch_size], predicted[start : start + batch_size])
-    return float(keras.ops.convert_to_numpy(metric.result()))
+    return float(np.asarray(keras.ops.convert_to_numpy(metric.result())))

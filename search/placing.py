@@ -14,13 +14,13 @@ PATTERNS: Final = ("random", "balanced", "informative")
 _LEAST_DEVIATION = 0.1
 
 
-def informative(features: Any) -> np.ndarray:
+def informative(features: Any) -> list[int]:
     """The inputs whose standard deviation is at least a tenth, where most have one: not the nearly constant ones.
 
     Args:
         features: Standardised training features, [n, inputs].
     """
-    return np.flatnonzero(np.std(np.asarray(features), axis=0) >= _LEAST_DEVIATION)
+    return np.flatnonzero(np.std(np.asarray(features), axis=0) >= _LEAST_DEVIATION).tolist()
 
 
 def balanced(

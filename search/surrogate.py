@@ -63,10 +63,11 @@ def predict(layout: Layout, past: Array, targets: Array, new: Array) -> tuple[Ar
         return np.full(len(new), float(np.mean(targets))), np.full(len(new), 1e-6)
     start = [_TYPICAL_SCALE] * len(layout.singles) + [_TYPICAL_RAMP] * len(layout.lists)
     kernel = ConstantKernel(1.0, (0.05, 20.0)) * MixedKernel(np.array(start), layout.singles, layout.lists)
+    fitting: Any = _fitting(len(past))
     noisy: Any = kernel + WhiteKernel(_TYPICAL_NOISE, (1e-4, 1.0))
     with warnings.catch_warnings(), threadpool_limits(1):  # small matrices; one thread gives one answer
         warnings.simplefilter("ignore")  # a scale at its bound
-        process: Any = GaussianProcessRegressor(noisy, alpha=1e-6, normalize_y=True, optimizer=_fitting(len(past)))
+        process: Any = GaussianProcessRegressor(noisy, alpha=1e-6, normalize_y=True, optimizer=fitting)
         process.fit(past, targets)
         mean, spread = process.predict(new, return_std=True)
     noise = process.kernel_.k2.noise_level * deviation**2
