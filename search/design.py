@@ -11,8 +11,8 @@ import numpy as np
 from .encoding import Encoding, Values
 from .seeds import START, stream
 
-_DRAWN = 512
-_NEAR = 24
+_DRAWN = 1024
+_NEAR = 48
 
 
 def spread(encoding: Encoding, seed: int, index: int) -> Values:
@@ -39,8 +39,8 @@ def ladder(
 ) -> Values:
     """Step `index` of a ladder from cheap, low-density networks to rich ones.
 
-    The steps are equal in the logarithm of the cost; of the configurations near a step the one is taken that is
-    farthest from the steps before it.
+    The steps are equal in the logarithm of the cost. Of the configurations near a step every other time the one nearest
+    to the defaults is taken, with which networks learn, and else the one farthest from the steps before it.
 
     Args:
         encoding: The space.
@@ -57,16 +57,17 @@ def ladder(
     drawn = [values for values in drawn if beyond(values) <= 0] or drawn
     costs = np.array([_density(encoding, values) if cost is None else cost(values) for values in drawn])
     points = np.array([encoding.encode(values) for values in drawn])
-    low, high = np.quantile(costs, [0.01, 0.99])
+    low, high = np.quantile(costs, [0.05, 0.95])
+    middle = encoding.encode(encoding.defaults())
     chosen: list[int] = []
     for step in range(index + 1):
         target = low + (high - low) * step / max(steps - 1, 1)
         near = np.argsort(np.abs(costs - target), kind="stable")[:_NEAR]
-        if chosen:
+        if chosen and step % 2:
             apart = np.linalg.norm(points[near][:, None] - points[chosen][None], axis=2).min(axis=1)
             chosen.append(int(near[np.argmax(apart)]))
         else:
-            chosen.append(int(near[0]))
+            chosen.append(int(near[np.argmin(np.linalg.norm(points[near] - middle, axis=1))]))
     return drawn[chosen[-1]]
 
 
