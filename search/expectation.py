@@ -19,7 +19,9 @@ Array = NDArray[np.float64]
 EI_MARGIN = 1e-4
 """ξ of expected improvement, in units of f (Deep-n-Cheap)."""
 _MARGIN = 0.1
-"""How far beyond the worst result the reference of a hypervolume lies, in ranges."""
+"""How far beyond the largest network the reference of a hypervolume lies, in ranges."""
+_USELESS = 0.9
+"""Results with an f_p above this quantile are of no use, whatever the network costs."""
 
 
 @dataclass(frozen=True)
@@ -119,6 +121,8 @@ class Expectation:
         extent = np.maximum(worst - best, 0.1)
         past, mean, deviation = (past - best) / extent, (mean - best) / extent, deviation / extent
         reference = (worst - best) / extent + _MARGIN
+        # No margin in f_p: with one, any network smaller than all others would be a gain, however bad.
+        reference[0] = np.quantile(past[:, 0], _USELESS)
         if len(measures) == 1:
             return hypervolume_improvement(past, reference, mean, deviation)
         weights = rng.dirichlet(np.ones(past.shape[1]))
