@@ -54,7 +54,7 @@ def read_config(context: click.Context, parameter: click.Parameter, value: str |
         if name is None or name == "config":
             known = ", ".join(sorted({*spelled, "space"} - {"config", "help", "h"}))
             raise click.BadParameter(f"{value} has an unknown entry {key!r}. Known: {known}.")
-        defaults[name] = entry
+        defaults[name] = [entry] if names[name].multiple and isinstance(entry, str) else entry
     context.default_map = {**(context.default_map or {}), **defaults}
     return value
 

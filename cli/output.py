@@ -36,7 +36,7 @@ def print_search(result: dict[str, Any], directory: str | None) -> None:
         table.add_column(name, justify="right")
     table.add_column("network")
     for entry in sorted(result["trials"], key=lambda e: (e["objective"] is None, e["objective"] or 0.0, e["trial"])):
-        mark = "best" if entry["trial"] == best["trial"] else "front" if entry["trial"] in front else ""
+        mark = "best" if entry["trial"] == best["trial"] else "front" if entry["trial"] in front else _remark(entry)
         if entry["objective"] is None:
             table.add_row(str(entry["trial"]), "failed", "", "", "", "", "", str(entry.get("error")))
             continue
@@ -49,6 +49,10 @@ def print_search(result: dict[str, Any], directory: str | None) -> None:
     print_network(best, "Best network")
     if directory:
         click.echo(f"Everything found is in {directory}")
+
+
+def _remark(entry: dict[str, Any]) -> str:
+    return "over limit" if entry.get("infeasible") else "given up" if entry.get("stopped_early") else ""
 
 
 def print_network(entry: dict[str, Any], title: str) -> None:

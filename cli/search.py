@@ -28,8 +28,27 @@ from .serve import served
     "largest network like one point of accuracy.",
 )  # fmt: skip
 @click.option(
-    "--complexity", type=click.Choice(["connections"]), default="connections", show_default=True,
-    help="What a network's size is counted in.",
+    "--objective", type=click.Choice(["weighted", "pareto"]), default="weighted", show_default=True,
+    help="weighted: the network of smallest log10(f_p + w_c f_c); pareto: the whole front of error against complexity, "
+    "of which that network is the winner.",
+)  # fmt: skip
+@click.option(
+    "--complexity", type=click.Choice(["connections", "bytes", "flops", "latency", "train-time"]), multiple=True,
+    default=["connections"], show_default=True,
+    help="What a network's size is counted in; with --objective pareto it may be given several times.",
+)  # fmt: skip
+@click.option("--metric", help="A Keras metric, such as auc or mae. [default: accuracy, or mse for regression]")
+@click.option(
+    "--direction", type=click.Choice(["min", "max"]), help="Where a good metric goes. [default: as its name says]"
+)
+@click.option("--max-connections", type=click.IntRange(1), help="The most connections a network may have.")
+@click.option("--max-bytes", type=click.IntRange(1), help="The most bytes of weights and indices it may have.")
+@click.option(
+    "--max-latency", type=click.FloatRange(0, min_open=True), help="The longest time for one sample, in seconds."
+)
+@click.option(
+    "--early-stopping/--no-early-stopping", default=None,
+    help="Give up hopeless trials by successive halving. [default: with --objective pareto]",
 )  # fmt: skip
 @click.option("--output", type=click.Path(), default="runs/search", show_default=True, help="Run directory.")
 @click.option("--resume", is_flag=True, help="Continue the run in the directory, or start one.")
@@ -67,7 +86,8 @@ def search(
     serve_port: int | None,
     serve_host: str,
     style: str,
-    **fixed: Any,
+    workers: int,
+    **settings: Any,
 ) -> None:
     """Search for a small, accurate, truly sparse network on DATA.
 
@@ -78,7 +98,7 @@ def search(
     says how many steps of each are real: rnn skips the others. With `dimensions = 1` in the table [space] of --config,
     cnn convolves sequences along time.
     """
-    del fixed  # options with one choice in this version
+    del workers  # an option with one choice in this version
     quiet_tensorflow()
     with reported(f"Interrupted. Nothing finished is lost: run the same command with --resume to continue {output}."):
         from keras_sparse.search.data import load
@@ -96,6 +116,7 @@ def search(
                 complexity_weight=complexity_weight,
                 epochs=epochs,
                 seed=seed,
+                **settings,
                 resume=resume,
                 overwrite=overwrite,
                 on_progress=progress,

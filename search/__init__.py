@@ -1,9 +1,9 @@
 """Searches for the smallest accurate sparse network.
 
 `search` does the whole job on a data set that `keras_sparse.search.data.load` returns. Its parts can be used alone:
-`MLPSpace`, `ConvSpace` and `RecurrentSpace` (where), `Objective` (what for), `propose` (what next), `SparseHyperModel`,
-`SparseOracle` and `SparseTuner` (how, on KerasTuner), `Records` and `load_result` (what came out). They are imported
-when they are first used.
+`MLPSpace`, `ConvSpace` and `RecurrentSpace` (where), `Objective` (what for), `propose` (what next), `Halving` (what to
+give up), `SparseHyperModel`, `SparseOracle` and `SparseTuner` (how, on KerasTuner), `Records`, `load_result`,
+`pareto_front` and `hypervolume` (what came out). They are imported when they are first used.
 """
 
 from importlib import import_module
@@ -12,21 +12,25 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .base_space import Space
     from .conv_space import ConvSpace
+    from .dominance import hypervolume
     from .encoding import Encoding
     from .errors import (
+        LimitsError,
         NoTrialCompletedError,
         OutputDirectoryError,
         ResumeMismatchError,
         RunDirectoryError,
         SearchError,
     )
-    from .front import pareto_front, winner
+    from .expectation import Finished
+    from .front import front_hypervolume, pareto_front, winner
+    from .halving import Halving
     from .hypermodel import SparseHyperModel
     from .manifest import RunManifest
     from .objective import Objective, Score
     from .oracle import SparseOracle
     from .progress import Progress
-    from .proposal import Finished, propose
+    from .proposal import propose
     from .records import Records, TrialRecord
     from .recurrent_space import RecurrentSpace
     from .result import SearchResult, load_result
@@ -37,7 +41,9 @@ if TYPE_CHECKING:
 _HOME = {
     "ConvSpace": "conv_space",
     "Encoding": "encoding",
-    "Finished": "proposal",
+    "Finished": "expectation",
+    "Halving": "halving",
+    "LimitsError": "errors",
     "MLPSpace": "space",
     "NoTrialCompletedError": "errors",
     "Objective": "objective",
@@ -56,6 +62,8 @@ _HOME = {
     "SparseOracle": "oracle",
     "SparseTuner": "tuner",
     "TrialRecord": "records",
+    "front_hypervolume": "front",
+    "hypervolume": "dominance",
     "load_result": "result",
     "pareto_front": "front",
     "propose": "proposal",
@@ -67,6 +75,8 @@ __all__ = [
     "ConvSpace",
     "Encoding",
     "Finished",
+    "Halving",
+    "LimitsError",
     "MLPSpace",
     "NoTrialCompletedError",
     "Objective",
@@ -85,6 +95,8 @@ __all__ = [
     "SparseOracle",
     "SparseTuner",
     "TrialRecord",
+    "front_hypervolume",
+    "hypervolume",
     "load_result",
     "pareto_front",
     "propose",

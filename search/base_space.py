@@ -11,51 +11,76 @@ from typing import Any, ClassVar, NamedTuple, Self
 
 import keras
 
+from keras_sparse.rewiring.named import NAMES
+from keras_sparse.topology.budgets import stored_bytes
 from keras_sparse.topology.densities import connection_count
 
 from .data.forms import Form
 from .networks import Junction
 from .objective import Task
+from .placing import PATTERNS
+from .ranges import Range, log_range
 
-Range = tuple[float, float]
 Inputs = int | tuple[int, ...]
 """What one example is: a number of features, (height, width, channels) or (time, features)."""
 
-_START = 2
-"""Thirds of a range at which a search starts: a rather wide network, with not too few connections, that learns."""
+SCHEDULES = ("constant", "cosine")
 
 
 class Kernel(NamedTuple):
-    """A kernel of a network that is not built yet."""
+    """A kernel of a network that is not built yet.
+
+    Args:
+        shape: (n_in, n_out).
+        density: Of its connections.
+        biases: Numbers added to what it gives.
+        uses: How often one example uses each weight: at every place of a convolution, in every step of a sequence.
+    """
 
     shape: tuple[int, int]
     density: float
+    biases: int
+    uses: int = 1
+
+    @property
+    def connections(self) -> int:
+        """Their exact number."""
+        return connection_count(self.density, self.shape)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Space(ABC):
-    """Sparse networks of one kind, rewired by SET and trained with Adam.
+    """Sparse networks of one kind, rewired while they are trained with Adam.
 
     A kind of network is a subclass: a frozen dataclass whose fields are ranges, with `form`, `for_data`,
-    `declare_network`, `kernels`, `largest` and `build`.
+    `declare_network`, `kernels`, `largest` and `build`. One whose layers may have batch normalisation has a field
+    `normalize`, too.
 
     Args:
         zeta: Range (log scale) of the share of connections SET replaces per epoch, within (0, 1).
         learning_rate: Range (log scale) of Adam's learning rate.
         batch_sizes: Batch sizes to choose from, ascending, in examples.
         activation: Activation of the hidden layers, a name Keras knows.
+        policies: How connections may move, of `keras_sparse.rewiring.named.NAMES`: "set", "static", "rigl", ….
+        patterns: Where they may start, of `known_patterns`: "random", "balanced" (units have equally many inputs), ….
+        schedules: What may become of the learning rate: "constant", or "cosine" (200 steps up, then down to 0).
 
     Attributes:
         kind: The name of this kind of network.
+        known_patterns: What `patterns` may have.
         form: What its networks take: "features", "images" or "sequences".
     """
 
     kind: ClassVar[str]
+    known_patterns: ClassVar[tuple[str, ...]] = tuple(name for name in PATTERNS if name != "informative")
 
     zeta: Range = (0.02, 0.3)
     learning_rate: Range = (2e-3, 3e-2)
     batch_sizes: tuple[int, ...] = (16, 32, 64)
     activation: str = "relu"
+    policies: tuple[str, ...] = ("set",)
+    patterns: tuple[str, ...] = ("random",)
+    schedules: tuple[str, ...] = ("constant",)
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
@@ -68,6 +93,11 @@ class Space(ABC):
         self._check_range("learning_rate", math.inf)
         self._check_options("batch_sizes")
         keras.activations.get(self.activation)
+        self._check_names("policies", NAMES)
+        self._check_names("patterns", self.known_patterns)
+        self._check_names("schedules", SCHEDULES)
+        if "normalize" in self._variants():
+            self._check_names("normalize", (False, True))
 
     def _check_range(self, name: str, highest: float) -> None:
         pair = getattr(self, name)
@@ -85,11 +115,11 @@ class Space(ABC):
         if not _are_whole(options) or not options or options[0] < least or list(options) != sorted(set(options)):
             raise ValueError(f"{name}: expected ascending whole numbers >= {least}, got {options!r}.")
 
-    def _check_names(self, name: str, known: tuple[str, ...]) -> None:
+    def _check_names(self, name: str, known: tuple[Any, ...]) -> None:
         names = getattr(self, name)
         sound = isinstance(names, tuple) and names and all(option in known for option in names)
         if not sound or len(set(names)) < len(names):
-            raise ValueError(f"{name}: expected some of {', '.join(known)}, each once, got {names!r}.")
+            raise ValueError(f"{name}: expected some of {', '.join(map(str, known))}, each once, got {names!r}.")
 
     @property
     @abstractmethod
@@ -128,24 +158,75 @@ class Space(ABC):
         """
 
     def declare(self, hp: Any) -> None:
-        """Registers every hyperparameter on a `keras_tuner.HyperParameters`: the network's, then zeta, learning_rate
-        and batch_size."""
+        """Registers every hyperparameter on a `keras_tuner.HyperParameters`.
+
+        The network's, then zeta, learning_rate and batch_size, then those of policy, pattern, normalize and schedule
+        of which the space has several.
+        """
         self.declare_network(hp)
         log_range(hp, "zeta", self.zeta)
         log_range(hp, "learning_rate", self.learning_rate)
         hp.Choice("batch_size", list(self.batch_sizes), default=self.batch_sizes[len(self.batch_sizes) // 2])
+        for name, options in self._variants().items():
+            if len(options) > 1 and name == "normalize":
+                hp.Boolean(name)
+            elif len(options) > 1:
+                hp.Choice(name, list(options), ordered=False)
+
+    def _variants(self) -> dict[str, tuple[Any, ...]]:
+        """What is a hyperparameter only where there is something to choose."""
+        fields = {"policy": "policies", "pattern": "patterns", "normalize": "normalize", "schedule": "schedules"}
+        return {name: getattr(self, field) for name, field in fields.items() if hasattr(self, field)}
+
+    def variant(self, values: Mapping[str, Any], name: str) -> Any:
+        """The "policy", "pattern", "normalize" or "schedule" of the network that `values` describe."""
+        return values.get(name, self._variants().get(name, (False,))[0])
 
     def connections(self, values: Mapping[str, Any], n_in: Any, n_out: int) -> int:
         """Connections of the network that `values` describe, known before it is built."""
-        return sum(connection_count(kernel.density, kernel.shape) for kernel in self.kernels(values, n_in, n_out))
+        return sum(kernel.connections for kernel in self.kernels(values, n_in, n_out))
+
+    def known(self, values: Mapping[str, Any], n_in: Any, n_out: int) -> dict[str, float]:
+        """What the network that `values` describe costs, as far as that is known before it is built.
+
+        Returns:
+            "connections", "flops" and "bytes", as `measures.static` finds them.
+        """
+        kernels = self.kernels(values, n_in, n_out)
+        return {
+            "connections": sum(kernel.connections for kernel in kernels),
+            "flops": 2 * sum(kernel.connections * kernel.uses for kernel in kernels),
+            "bytes": sum(stored_bytes(kernel.shape, kernel.connections) + 4 * kernel.biases for kernel in kernels),
+        }
+
+    def references(self, n_in: Any, n_out: int) -> dict[str, float]:
+        """What f_c = 1 means: the cost of the widest, deepest network of the space, dense, in float32.
+
+        Its connections are the positions Σ n_in · n_out of its kernels: of a convolution they are [kh · kw · c_in,
+        filters]; a recurrent layer has two.
+        """
+        found = {"connections": 0, "flops": 0, "bytes": 0}
+        for values in self.largest():
+            kernels = self.kernels(values, n_in, n_out)
+            positions = sum(math.prod(kernel.shape) for kernel in kernels)
+            flops = 2 * sum(math.prod(kernel.shape) * kernel.uses for kernel in kernels)
+            costs = {"connections": positions, "flops": flops, "bytes": 4 * positions}
+            found = {name: max(found[name], cost) for name, cost in costs.items()}
+        return dict(found)
+
+    def slowest(self, n_in: Any, n_out: int) -> dict[str, Any]:
+        """Values of that of the `largest` networks that takes the most operations, without its densities."""
+        values = max(
+            self.largest(),
+            key=lambda values: sum(
+                math.prod(kernel.shape) * kernel.uses for kernel in self.kernels(values, n_in, n_out)
+            ),
+        )
+        return {name: value for name, value in values.items() if "density" not in name}
 
     def reference_size(self, n_in: Any, n_out: int) -> int:
-        """Positions Σ n_in · n_out of the widest, deepest network of the space: what f_c = 1 means.
-
-        Of a convolution they are those of its kernel, [kh · kw · c_in, filters]; a recurrent layer has two kernels.
-        """
-        networks = (self.kernels(values, n_in, n_out) for values in self.largest())
-        return max(sum(math.prod(kernel.shape) for kernel in kernels) for kernels in networks)
+        """Positions Σ n_in · n_out of the widest, deepest network of the space: f_c = 1 where connections count."""
+        return int(self.references(n_in, n_out)["connections"])
 
     def to_dict(self) -> dict[str, Any]:
         """The space as JSON: what `from_dict` reads."""
@@ -174,31 +255,6 @@ class Space(ABC):
         return config
 
 
-def log_range(hp: Any, name: str, bounds: Range) -> None:
-    """Registers a real number between two bounds, on a log scale."""
-    low, high = bounds
-    if low == high:
-        hp.Fixed(name, float(low))
-    else:
-        start = low * (high / low) ** (_START / 3)
-        hp.Float(name, low, high, sampling="log", default=min(max(float(f"{start:.2g}"), low), high))
-
-
-def width(hp: Any, name: str, options: tuple[int, ...]) -> None:
-    """Registers a width; a search starts with a rather large one."""
-    hp.Choice(name, list(options), default=options[_START * len(options) // 3])
-
-
-def declare_head(hp: Any, space: Any) -> None:
-    """Registers head, hidden_units, density_hidden and density_output, as convolutional and recurrent spaces have."""
-    hp.Choice("head", list(space.heads), default=space.heads[0])
-    hp.Choice("hidden_units", list(space.hidden_units), default=space.hidden_units[0])
-    if hidden := [units for units in space.hidden_units if units]:
-        with hp.conditional_scope("hidden_units", hidden):
-            log_range(hp, "density_hidden", space.hidden_density)
-    log_range(hp, "density_output", space.output_density)
-
-
 def head_junctions(values: Mapping[str, Any], n_out: int) -> list[Junction]:
     """The dense layers that `declare_head` declares, the output layer last."""
     output = Junction("output", n_out, float(values["density_output"]))
@@ -210,23 +266,10 @@ def head_junctions(values: Mapping[str, Any], n_out: int) -> list[Junction]:
 def dense_kernels(junctions: Sequence[Junction], n_in: int) -> list[Kernel]:
     """The kernels of a row of dense layers on `n_in` features."""
     sizes = [n_in, *(junction.units for junction in junctions)]
-    return [Kernel((before, after.units), after.density) for before, after in zip(sizes, junctions, strict=False)]
-
-
-def widened(bounds: Range, n_in: int) -> Range:
-    """A range of densities in which a unit of `n_in` inputs has something to look at: 1 input at least, 4 if it may."""
-    low, high = bounds
-    return min(max(low, 1 / n_in), 1.0), min(max(high, 4 / n_in), 1.0)
-
-
-def batches(n_train: int) -> tuple[int, int, int]:
-    """Batch sizes with which epochs of large data do not have many more steps than those of small data.
-
-    With b the power of two nearest to n_train / 750 within [16, 256] they are b, 2b and 4b: up to 12,000 examples
-    16–64; for 48,000 64–256.
-    """
-    base = 2 ** round(math.log2(min(max(n_train / 750, 16), 256)))
-    return base, 2 * base, 4 * base
+    return [
+        Kernel((before, after.units), after.density, biases=after.units)
+        for before, after in zip(sizes, junctions, strict=False)
+    ]
 
 
 def _is_number(value: Any) -> bool:

@@ -9,8 +9,8 @@ from typing import Any
 import keras
 import numpy as np
 
-import keras_sparse as ks
-
+from . import measures
+from .halving import Halving
 from .objective import Objective, Score
 
 
@@ -21,13 +21,16 @@ class TrialDivergedError(ArithmeticError):
 class BestEpoch(keras.callbacks.Callback):
     """Scores every epoch by the objective and keeps the best one, with the topology of that epoch.
 
-    `model.get_weights()` holds the topology, so `restore` brings back the network that was scored, whatever was rewired
-    since. List it after `ks.Rewire`. Stops the training when `patience` epochs brought nothing better.
+    An epoch whose network keeps the objective's limits is better than one that does not. Where seconds count, epochs
+    are compared by f_p: a clock tells networks apart, not epochs. `model.get_weights()` holds the topology, so
+    `restore` brings back the network that was scored, whatever was rewired since. List it after `ks.Rewire`. Stops the
+    training when `patience` epochs brought nothing better.
 
     Args:
         objective: What the epochs are compared by.
         unit: What the logged metric is multiplied with before it is scored (a squared target unit for regression).
         patience: Epochs without a better one before training stops. None never stops it.
+        halving: Says when to give the training up. None never does.
         on_epoch: Called with the number of epochs done.
 
     Attributes:
@@ -35,6 +38,7 @@ class BestEpoch(keras.callbacks.Callback):
         epoch: The best epoch, from 1.
         metric: Its validation metric.
         curve: Name to one number per epoch.
+        stopped_early: The epoch after which `halving` gave the training up, or None.
         error: Set, and the training stopped, if a figure was not finite.
     """
 
@@ -44,12 +48,15 @@ class BestEpoch(keras.callbacks.Callback):
         *,
         unit: float = 1.0,
         patience: int | None = None,
+        halving: Halving | None = None,
         on_epoch: Callable[[int], object] | None = None,
     ) -> None:
         super().__init__()
         self.objective = objective
         self.unit = unit
         self.patience = patience
+        self.halving = halving
+        self.stopped_early: int | None = None
         self.on_epoch = on_epoch
         self.best: Score | None = None
         self.epoch = 0
@@ -57,6 +64,7 @@ class BestEpoch(keras.callbacks.Callback):
         self.curve: dict[str, list[float | None]] = {"loss": [], "val_loss": [], "val_metric": [], "connections": []}
         self.error: TrialDivergedError | None = None
         self._weights: list[np.ndarray] = []
+        self._broken: str | None = None
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Scores the epoch."""
@@ -70,21 +78,33 @@ class BestEpoch(keras.callbacks.Callback):
         metric = float(logs[name]) * self.unit
         figures = {"loss": float(logs["loss"]), "val_loss": float(logs.get("val_loss", 0.0)), "val_metric": metric}
         model: Any = self.model
-        connections = ks.inspect(model).connections
-        for key, value in {**figures, "connections": connections}.items():
+        size = measures.static(model)
+        for key, value in {**figures, "connections": int(size["connections"])}.items():
             self.curve[key].append(value if math.isfinite(value) else None)
-        score = self.objective.score(metric, connections)
+        score = self.objective.score(metric, size.get(self.objective.complexity, 0.0))
         wrong = [key for key, value in figures.items() if not math.isfinite(value)]
         if wrong or not score.valid:
             self.error = TrialDivergedError(f"{', '.join(wrong) or 'objective'} is not finite in epoch {epoch + 1}")
             model.stop_training = True
-        elif self.best is None or score.objective < self.best.objective:
-            self.best, self.epoch, self.metric = score, epoch + 1, metric
+        elif self._is_better(score, self.objective.broken(size)):
             self._weights = model.get_weights()
+            self.epoch, self.metric = epoch + 1, metric
         elif self.patience is not None and epoch + 1 - self.epoch >= self.patience:
+            model.stop_training = True
+        if self.error is None and self.halving is not None and self.halving.hopeless(self.curve["val_metric"], size):
+            self.stopped_early = epoch + 1
             model.stop_training = True
         if self.on_epoch is not None:
             self.on_epoch(epoch + 1)
+
+    def _is_better(self, score: Score, broken: str | None) -> bool:
+        """Takes over the score if it is the best so far."""
+        if self.best is not None:
+            before, now = (self._broken is not None, self.best.objective), (broken is not None, score.objective)
+            if now >= before:
+                return False
+        self.best, self._broken = score, broken
+        return True
 
     def restore(self) -> Score:
         """Puts weights and topology of the best epoch back into the model.

@@ -10,21 +10,11 @@ from typing import Any, ClassVar, Self
 
 import keras
 
-from .base_space import (
-    Kernel,
-    Range,
-    Space,
-    batches,
-    declare_head,
-    dense_kernels,
-    head_junctions,
-    log_range,
-    widened,
-    width,
-)
+from .base_space import Kernel, Space, dense_kernels, head_junctions
 from .data.forms import Form
 from .networks import Convolution, build_cnn
 from .objective import Task
+from .ranges import Range, batches, declare_head, log_range, widened, width
 
 _HEADS = ("average", "max", "flatten")
 _LARGE = 32
@@ -33,7 +23,7 @@ _LARGE = 32
 
 @dataclass(frozen=True, kw_only=True)
 class ConvSpace(Space):
-    """Depth, channels, windows, strides and densities of sparse convolutional networks trained with SET.
+    """Depth, channels, windows, strides and densities of sparse convolutional networks.
 
     A network is a row of `SparseConv2D` layers, whose padding keeps the size but for their strides; then the average or
     the maximum of every channel, or all there is, flattened; an optional hidden layer and the output layer, both
@@ -57,6 +47,11 @@ class ConvSpace(Space):
         learning_rate: Range (log scale) of Adam's learning rate.
         batch_sizes: Batch sizes to choose from, ascending, in examples.
         activation: Activation of convolutions and hidden layers, a name Keras knows.
+        policies: How connections may move, of `keras_sparse.rewiring.named.NAMES`: "set", "static", "rigl", ….
+        patterns: Where they may start: "random" or "balanced" (filters and units have equally many inputs).
+        normalize: Whether convolutions and hidden layers may have batch normalisation; it is folded into the network
+            that is kept.
+        schedules: What may become of the learning rate: "constant", or "cosine" (200 steps up, then down to 0).
 
     Raises:
         ValueError: A range is empty, descending or outside its bounds.
@@ -81,6 +76,7 @@ class ConvSpace(Space):
     hidden_density: Range = (0.01, 0.1)
     output_density: Range = (0.1, 0.5)
     learning_rate: Range = (1e-3, 1e-2)
+    normalize: tuple[bool, ...] = (False,)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -167,8 +163,8 @@ class ConvSpace(Space):
         sides, channels, found = n_in[:-1], n_in[-1], []
         for convolution in self.convolutions(values, n_in):
             shape = math.prod(convolution.size) * channels, convolution.filters
-            found.append(Kernel(shape, convolution.density))
             sides, channels = _strided(sides, convolution.strides), convolution.filters
+            found.append(Kernel(shape, convolution.density, biases=channels, uses=math.prod(sides)))
         seen = channels * (math.prod(sides) if values["head"] == "flatten" else 1)
         return found + dense_kernels(head_junctions(values, n_out), seen)
 
@@ -195,6 +191,7 @@ class ConvSpace(Space):
             task=task,
             activation=self.activation,
             padded=padded,
+            normalize=self.variant(values, "normalize"),
         )
 
 

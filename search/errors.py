@@ -31,3 +31,7 @@ class RunDirectoryError(SearchError):
 
 class NoTrialCompletedError(SearchError):
     """Every trial failed, so there is no network to hand over."""
+
+
+class LimitsError(NoTrialCompletedError):
+    """No network keeps the limits, so there is none to hand over."""

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import keras
 import keras_tuner
 
 import keras_sparse as ks
+from keras_sparse.rewiring.named import named, rhythm
 
 from .base_space import Inputs, Space
+from .folding import fold
 from .networks import compiled, evaluation_batch, steps_per_execution
 from .objective import Task
+from .placing import place
+
+_WARM_UP_STEPS = 200
 
 
 class SparseHyperModel(keras_tuner.HyperModel):
-    """The sparse networks of a space, trained with Adam and rewired by SET while they train.
+    """The sparse networks of a space, trained with Adam and rewired meanwhile, by SET unless the space says otherwise.
 
     Args:
         space: The space: `MLPSpace`, `ConvSpace`, `RecurrentSpace`, or a `Space` of your own.
@@ -28,7 +34,11 @@ class SparseHyperModel(keras_tuner.HyperModel):
             (up to 64). It changes the speed only. Default: one step.
         padded: Whether sequences have padded steps, marked as `keras_sparse.search.data.Preprocessing` marks them.
             Default False.
+        metric: Makes a metric to compile beside the task's own; see `metrics.Adapted`.
+        informative: Features that vary, for the pattern "informative"; see `placing`. None: all.
     """
+
+    fixed_size = True
 
     def __init__(
         self,
@@ -39,6 +49,8 @@ class SparseHyperModel(keras_tuner.HyperModel):
         task: Task,
         n_train: int | None = None,
         padded: bool = False,
+        metric: Callable[[], keras.metrics.Metric] | None = None,
+        informative: Sequence[int] | None = None,
     ) -> None:
         super().__init__(name=f"sparse_{space.kind}")
         self.space = space
@@ -47,6 +59,8 @@ class SparseHyperModel(keras_tuner.HyperModel):
         self.task: Task = task
         self.n_train = n_train
         self.padded = padded
+        self.metric = metric
+        self.informative = informative
 
     def declare_hyperparameters(self, hp: Any) -> None:
         """Registers every hyperparameter of the space."""
@@ -55,15 +69,47 @@ class SparseHyperModel(keras_tuner.HyperModel):
     def build(self, hp: Any) -> keras.Model:
         """The compiled network that `hp` describes."""
         self.space.declare(hp)
+        self._values = dict(hp.values)
+        model = self._make(self._values)
+        place(model, self.space.variant(hp.values, "pattern"), self.informative)
+        return model
+
+    def _make(self, values: Mapping[str, Any]) -> keras.Model:
+        policy = self._policy(values)
+        one_by_one = policy.single_steps or rhythm(policy) == 1
         return compiled(
-            self.space.build(hp.values, self.n_in, self.n_out, task=self.task, padded=self.padded),
+            self.space.build(values, self.n_in, self.n_out, task=self.task, padded=self.padded),
             task=self.task,
-            learning_rate=hp.get("learning_rate"),
-            steps_per_execution=steps_per_execution(self.n_train, hp.get("batch_size")),
+            learning_rate=values["learning_rate"],
+            steps_per_execution=1 if one_by_one else steps_per_execution(self.n_train, values["batch_size"]),
+            metrics=[] if self.metric is None else [self.metric()],
         )
 
+    def finished(self, model: keras.Model) -> keras.Model:
+        """The network built last without batch normalisation: folded into the weights of the layers it follows."""
+        if not any(isinstance(layer, keras.layers.BatchNormalization) for layer in model.layers):
+            return model
+        return fold(model, self._make({**self._values, "normalize": False}))
+
+    def _policy(self, values: Mapping[str, Any]) -> ks.Policy:
+        return named(self.space.variant(values, "policy"), values["zeta"])
+
     def fit(self, hp: Any, model: keras.Model, *args: Any, callbacks: Sequence[Any] = (), **kwargs: Any) -> Any:
-        """Trains with SET, which rewires before any other callback looks at an epoch."""
-        rewire = ks.Rewire(ks.SET(zeta=hp.get("zeta")))
+        """Trains with the policy, which rewires before any other callback looks at an epoch."""
+        policy = self._policy(hp.values)
+        rewire = [] if isinstance(policy, ks.Static) else [ks.Rewire(policy, every=rhythm(policy))]
         batches = {"batch_size": hp.get("batch_size"), "validation_batch_size": evaluation_batch(model)}
-        return model.fit(*args, callbacks=[rewire, *callbacks], **{**batches, **kwargs})
+        kwargs = {**batches, **kwargs}
+        if self.space.variant(hp.values, "schedule") == "cosine":
+            examples = self.n_train or len(args[0] if args else kwargs["x"])
+            optimizer: Any = model.optimizer
+            optimizer.learning_rate = cosine(
+                hp.get("learning_rate"), kwargs.get("epochs", 1) * math.ceil(examples / kwargs["batch_size"])
+            )
+        return model.fit(*args, callbacks=[*rewire, *callbacks], **kwargs)
+
+
+def cosine(rate: float, steps: int) -> keras.optimizers.schedules.LearningRateSchedule:
+    """A learning rate that rises to `rate` in 200 steps (a tenth of fewer than 2000), then falls to 0 like a cosine."""
+    rise = max(1, min(_WARM_UP_STEPS, steps // 10))
+    return keras.optimizers.schedules.CosineDecay(0.0, max(1, steps - rise), warmup_target=rate, warmup_steps=rise)

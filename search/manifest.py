@@ -12,6 +12,8 @@ from typing import Any, Final, Self
 
 from .errors import ResumeMismatchError, RunDirectoryError
 from .records import write_json
+from .settings import DEFAULTS
+from .spaces import completed
 
 SCHEMA: Final = 1
 """Version of the layout of `run.json`."""
@@ -41,6 +43,7 @@ class RunManifest:
         seed: The seed of the search.
         max_trials: Trials to run. A resumed run may raise it.
         versions: Package versions; for the reader, not compared.
+        measured: Costs of the largest network of the space where they had to be measured; kept, not compared.
     """
 
     data: Mapping[str, Any]
@@ -49,6 +52,7 @@ class RunManifest:
     seed: int
     max_trials: int
     versions: Mapping[str, str] = field(default_factory=versions)
+    measured: Mapping[str, float] = field(default_factory=dict)
 
     @staticmethod
     def path(directory: Path) -> Path:
@@ -63,14 +67,14 @@ class RunManifest:
             RunDirectoryError: `run.json` is no manifest, or a newer version wrote it.
         """
         path = cls.path(Path(directory))
-        names = {f.name for f in dataclasses.fields(cls)}
+        names = {f.name for f in dataclasses.fields(cls)} - {"measured"}
         try:
             data = json.loads(path.read_text("utf-8"))
             if data["schema"] > SCHEMA:
                 raise RunDirectoryError(
                     f"{path} has schema {data['schema']}; this version of keras_sparse reads up to {SCHEMA}. Update it."
                 )
-            return cls(**{name: data[name] for name in names})
+            return cls(**{name: data[name] for name in names}, measured=dict(data.get("measured", {})))
         except FileNotFoundError:
             return None
         except OSError as error:
@@ -105,7 +109,8 @@ class RunManifest:
 def _compared(manifest: RunManifest) -> dict[str, Any]:
     # The fingerprint covers the shape, which earlier versions did not note.
     data = {key: value for key, value in manifest.data.items() if key not in ("name", "input_shape")}
-    compared = {"data": data, "space": manifest.space, "options": manifest.options, "seed": manifest.seed}
+    options = {**DEFAULTS, **manifest.options}
+    compared = {"data": data, "space": completed(manifest.space), "options": options, "seed": manifest.seed}
     return json.loads(json.dumps(compared))
 
 

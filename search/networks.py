@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import keras
@@ -58,7 +59,9 @@ class Recurrence:
     recurrent_density: float
 
 
-def build_mlp(junctions: Sequence[Junction], *, n_in: int, task: Task, activation: str = "relu") -> keras.Model:
+def build_mlp(
+    junctions: Sequence[Junction], *, n_in: int, task: Task, activation: str = "relu", normalize: bool = False
+) -> keras.Model:
     """A sparse multi-layer perceptron.
 
     Args:
@@ -66,8 +69,9 @@ def build_mlp(junctions: Sequence[Junction], *, n_in: int, task: Task, activatio
         n_in: Number of features.
         task: "classification" (softmax) or "regression" (linear).
         activation: Of the hidden layers.
+        normalize: Whether hidden layers have batch normalisation before their activation.
     """
-    layers = dense_layers(junctions, task, activation)
+    layers = dense_layers(junctions, task, activation, normalize=normalize)
     return keras.Sequential([keras.Input((n_in,), name="features"), *layers], name="network")
 
 
@@ -80,6 +84,7 @@ def build_cnn(
     task: Task,
     activation: str = "relu",
     padded: bool = False,
+    normalize: bool = False,
 ) -> keras.Model:
     """A sparse convolutional network: convolutions that keep the size but for their strides, a head, dense layers.
 
@@ -91,6 +96,7 @@ def build_cnn(
         task: As in `build_mlp`.
         activation: Of convolutions and hidden layers.
         padded: Whether sequences have steps of `PADDING`. They count as average steps.
+        normalize: Whether convolutions and hidden layers have batch normalisation before their activation.
     """
     images = len(shape) == 3
     convolve: Any = ks.SparseConv2D if images else ks.SparseConv1D
@@ -101,19 +107,22 @@ def build_cnn(
     }
     inputs: Any = keras.Input(shape, name="features")
     x: Any = keras.ops.where(keras.ops.equal(inputs, PADDING), 0.0, inputs) if padded else inputs
+    layers: list[keras.layers.Layer] = []
     for convolution in convolutions:
-        x = convolve(
+        make = partial(
+            convolve,
             convolution.filters,
             convolution.size,
             strides=convolution.strides,
             padding="same",
             data_format="channels_last",
             density=convolution.density,
-            activation=activation,
             kernel_initializer="he_normal",
             name=convolution.name,
-        )(x)
-    for layer in [heads[head](data_format="channels_last", name="head"), *dense_layers(junctions, task, activation)]:
+        )
+        layers += _activated(make, activation, normalize)
+    layers.append(heads[head](data_format="channels_last", name="head"))
+    for layer in [*layers, *dense_layers(junctions, task, activation, normalize=normalize)]:
         x = layer(x)
     return keras.Model(inputs, x, name="network")
 
@@ -159,25 +168,39 @@ def build_rnn(
     return keras.Sequential([keras.Input(shape, name="features"), *layers], name="network")
 
 
-def dense_layers(junctions: Sequence[Junction], task: Task, activation: str) -> list[keras.layers.Layer]:
+def dense_layers(
+    junctions: Sequence[Junction], task: Task, activation: str, *, normalize: bool = False
+) -> list[keras.layers.Layer]:
     """Dense layers, the output layer last."""
     *hidden, last = junctions
-    layers: list[keras.layers.Layer] = [
-        ks.SparseDense(
+    layers: list[keras.layers.Layer] = []
+    for junction in hidden:
+        make = partial(
+            ks.SparseDense,
             junction.units,
             density=junction.density,
-            activation=activation,
             kernel_initializer="he_normal",
             name=junction.name,
         )
-        for junction in hidden
-    ]
+        layers += _activated(make, activation, normalize)
     output = "softmax" if task == "classification" else None
     return [*layers, ks.SparseDense(last.units, density=last.density, activation=output, name=last.name)]
 
 
+def _activated(make: Callable[..., keras.layers.Layer], activation: str, normalize: bool) -> list[keras.layers.Layer]:
+    """The layer that `make` makes and its activation, with batch normalisation between them or not."""
+    if not normalize:
+        return [make(activation=activation)]
+    return [make(activation=None), keras.layers.BatchNormalization(), keras.layers.Activation(activation)]
+
+
 def compiled(
-    model: keras.Model, *, task: Task, learning_rate: float = 0.003, steps_per_execution: int = 1
+    model: keras.Model,
+    *,
+    task: Task,
+    learning_rate: float = 0.003,
+    steps_per_execution: int = 1,
+    metrics: Sequence[keras.metrics.Metric] = (),
 ) -> keras.Model:
     """The same model, compiled with Adam for integer labels or a regression.
 
@@ -186,13 +209,14 @@ def compiled(
         task: "classification" or "regression".
         learning_rate: Adam's.
         steps_per_execution: Steps between two looks of Python at the training.
+        metrics: To compile beside "accuracy" or "mse".
     """
     classifies = task == "classification"
     compile_model: Any = model.compile
     compile_model(
         optimizer=keras.optimizers.Adam(learning_rate),
         loss="sparse_categorical_crossentropy" if classifies else "mse",
-        metrics=["accuracy" if classifies else "mse"],
+        metrics=["accuracy" if classifies else "mse", *metrics],
         steps_per_execution=steps_per_execution,
         jit_compile=False,
     )

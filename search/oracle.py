@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from typing import Any
 
 import keras_tuner
 from keras_tuner.engine.trial import Trial, TrialStatus
 
+from .candidates import Known
 from .encoding import Encoding
+from .expectation import Finished
 from .objective import Objective
-from .proposal import Finished, propose
+from .proposal import propose
 from .records import Records, TrialRecord
 
 OBJECTIVE = "objective"
@@ -29,7 +30,7 @@ class SparseOracle(keras_tuner.Oracle):
         objective: The objective of the search.
         max_trials: Trials to run in all.
         seed: The seed of the search, 0 ≤ seed < 2⁶⁴.
-        complexity: f_c of a configuration if it is known before training.
+        known: What a configuration costs, as far as that is known before training: measure to value.
         hyperparameters: A space declared beforehand; else the hypermodel declares it.
 
     Attributes:
@@ -44,7 +45,7 @@ class SparseOracle(keras_tuner.Oracle):
         *,
         max_trials: int,
         seed: int,
-        complexity: Callable[[Mapping[str, Any]], float] | None = None,
+        known: Known | None = None,
         hyperparameters: keras_tuner.HyperParameters | None = None,
     ) -> None:
         super().__init__(
@@ -58,7 +59,8 @@ class SparseOracle(keras_tuner.Oracle):
         self.total = max_trials
         self.records = records
         self.scoring = objective
-        self._complexity = complexity
+        self._known = known
+        self._running_at_proposal: dict[int, list[int]] = {}
         self.finished: dict[int, TrialRecord] = {}
         self.reload()
 
@@ -76,21 +78,34 @@ class SparseOracle(keras_tuner.Oracle):
     def _save_trial(self, trial: Trial) -> None:
         """Does nothing: the tuner writes a record when the trial is finished."""
 
+    def pending(self, index: int) -> list[int]:
+        """The trials that were running when a trial was proposed."""
+        return self._running_at_proposal.get(index, [])
+
+    def known_to(self, index: int) -> list[TrialRecord]:
+        """The records a trial may know: those of the trials before it that had ended when it was proposed."""
+        pending = self.pending(index)
+        return [record for i, record in sorted(self.finished.items()) if i < index and i not in pending]
+
+    def _running(self, index: int) -> list[dict[str, Any]]:
+        return [dict(self.trials[trial_id(other)].hyperparameters.values) for other in self.pending(index)]
+
     def populate_space(self, trial_id: str) -> dict[str, Any]:
         """The configuration of a trial, from the records of the trials before it."""
         index = int(trial_id)
-        earlier = [
-            Finished(record.hyperparameters, record.objective, record.prediction_loss)
-            for number, record in sorted(self.finished.items())
-            if number < index
-        ]
+        goal = self.scoring
         values = propose(
             Encoding(self.hyperparameters.space),
             seed=self.seed,
             index=index,
-            finished=earlier,
-            weight=self.scoring.weight,
-            complexity=self._complexity,
+            finished=[_as_finished(record) for record in self.known_to(index)],
+            running=self._running(index),
+            weight=goal.weight,
+            complexity=goal.complexity,
+            reference=goal.reference,
+            pareto=goal.pareto,
+            limits=goal.limits,
+            known=self._known,
         )
         if values is None:
             return {"status": TrialStatus.STOPPED}
@@ -104,6 +119,8 @@ class SparseOracle(keras_tuner.Oracle):
         self.tuner_ids.add(tuner_id)
         running = {int(trial.trial_id) for trial in self.ongoing_trials.values()}
         index = next((i for i in range(self.total) if i not in self.finished and i not in running), None)
+        if index is not None:
+            self._running_at_proposal[index] = sorted(running)
         response: dict[str, Any] = (
             {"status": TrialStatus.STOPPED} if index is None else self.populate_space(trial_id(index))
         )
@@ -154,3 +171,11 @@ class SparseOracle(keras_tuner.Oracle):
 def trial_id(index: int) -> str:
     """KerasTuner's name of trial `index`: four digits or more."""
     return f"{index:04d}"
+
+
+def _as_finished(record: TrialRecord) -> Finished:
+    measures = dict(record.measures)
+    if record.connections is not None:
+        measures.setdefault("connections", record.connections)
+    feasible = record.infeasible is None
+    return Finished(record.hyperparameters, record.objective, record.prediction_loss, measures, feasible)

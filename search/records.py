@@ -15,6 +15,7 @@ from typing import Any, Final, Literal, Self
 from keras_sparse.files import atomic
 
 from .errors import RunDirectoryError
+from .objective import Direction
 
 SCHEMA: Final = 1
 """Version of the record's layout. It rises when an old reader would misunderstand a new record; added fields do not."""
@@ -24,12 +25,14 @@ Status = Literal["completed", "failed"]
 _log = logging.getLogger(__name__)
 _NAME = re.compile(r"(\d{4,})\.json")
 _NUMBERS = ("objective", "prediction_loss", "complexity", "val_metric", "test_metric", "density")
-_COUNTS = ("connections", "parameters", "best_epoch")
+_COUNTS = ("connections", "parameters", "best_epoch", "stopped_early")
 
 
 @dataclass(frozen=True)
 class TrialRecord:
     """A finished trial. It holds nothing that depends on the clock or the machine: equal trials give equal files.
+
+    Unless seconds were asked for, as an objective or a limit.
 
     Args:
         trial: Index, from 0.
@@ -50,6 +53,12 @@ class TrialRecord:
         network: The saved network, relative to the run directory.
         error: What went wrong, if the trial failed.
         worker: Who ran it, where several did.
+        direction: Whether the metric shall be large ("max") or small ("min"). None: as the name says, accuracy up.
+        measures: What the network costs, by the names of `measures.NAMES`; seconds only where they were asked for.
+        infeasible: Which limit the network breaks. It is compared with no other then. Without a network ("failed") it
+            was not trained, as that was known before.
+        stopped_early: The epoch after which the trial was given up as hopeless, if it was.
+        pending: Earlier trials that were still running when this one was proposed, so that it knew nothing of them.
     """
 
     trial: int
@@ -70,11 +79,25 @@ class TrialRecord:
     network: str | None = None
     error: str | None = None
     worker: str | None = None
+    direction: Direction | None = None
+    measures: Mapping[str, float] = field(default_factory=dict)
+    infeasible: str | None = None
+    stopped_early: int | None = None
+    pending: Sequence[int] = field(default_factory=list)
 
     @property
     def completed(self) -> bool:
         """Whether the trial gave a network."""
         return self.status == "completed"
+
+    @property
+    def feasible(self) -> bool:
+        """Whether the trial gave a network that keeps every limit."""
+        return self.completed and self.infeasible is None
+
+    def measure(self, name: str) -> float | None:
+        """What the network costs; None if that was not measured."""
+        return self.measures.get(name, self.connections if name == "connections" else None)
 
     def to_dict(self) -> dict[str, Any]:
         """The record as JSON: what `from_dict` reads."""
@@ -107,7 +130,17 @@ class TrialRecord:
         wrong = [name for name in _NUMBERS if not _is_number(getattr(self, name))]
         wrong += [name for name in _COUNTS if not _is_count(getattr(self, name))]
         wrong += [name for name in ("trial", "seed") if not isinstance(getattr(self, name), int)]
-        wrong += [name for name in ("hyperparameters", "curve") if not isinstance(getattr(self, name), dict)]
+        wrong += [
+            name for name in ("hyperparameters", "curve", "measures") if not isinstance(getattr(self, name), dict)
+        ]
+        if isinstance(self.measures, dict) and not all(map(_is_number, self.measures.values())):
+            wrong.append("measures")
+        if not isinstance(self.pending, list | tuple) or not all(map(_is_count, self.pending)):
+            wrong.append("pending")
+        if self.direction not in (None, "min", "max"):
+            wrong.append("direction")
+        if self.infeasible is not None and not isinstance(self.infeasible, str):
+            wrong.append("infeasible")
         if self.status == "completed":
             wrong += [name for name in needed if getattr(self, name) is None]
         elif self.status != "failed" or self.objective is not None:

@@ -8,29 +8,21 @@ from typing import Any, ClassVar, Self
 
 import keras
 
-from .base_space import (
-    Kernel,
-    Range,
-    Space,
-    batches,
-    declare_head,
-    dense_kernels,
-    head_junctions,
-    log_range,
-    widened,
-    width,
-)
+from .base_space import Kernel, Space, dense_kernels, head_junctions
 from .data.forms import Form
 from .networks import Recurrence, build_rnn
 from .objective import Task
+from .ranges import Range, batches, declare_head, log_range, widened, width
 
 _GATES = {"lstm": 4, "gru": 3}
+_BIASES = {"lstm": 4, "gru": 6}
+"""Per unit: a GRU adds some before and some after it resets."""
 _HEADS = ("last", "average")
 
 
 @dataclass(frozen=True, kw_only=True)
 class RecurrentSpace(Space):
-    """Cell, depth, units and densities of sparse recurrent networks trained with SET.
+    """Cell, depth, units and densities of sparse recurrent networks.
 
     A network is a row of `SparseLSTM` or `SparseGRU` layers, each with a density for its kernel and one for its
     recurrent kernel; then the last output, or the average of all; an optional hidden layer and the output layer, both
@@ -51,6 +43,9 @@ class RecurrentSpace(Space):
         learning_rate: Range (log scale) of Adam's learning rate.
         batch_sizes: Batch sizes to choose from, ascending, in examples.
         activation: Activation of the hidden layer, a name Keras knows; recurrent layers have Keras' own.
+        policies: How connections may move, of `keras_sparse.rewiring.named.NAMES`: "set", "static", "rigl", ….
+        patterns: Where they may start: "random" or "balanced" (gates and units have equally many inputs).
+        schedules: What may become of the learning rate: "constant", or "cosine" (200 steps up, then down to 0).
 
     Raises:
         ValueError: A range is empty, descending or outside its bounds.
@@ -139,10 +134,11 @@ class RecurrentSpace(Space):
 
     def kernels(self, values: Mapping[str, Any], n_in: tuple[int, ...], n_out: int) -> list[Kernel]:
         """The kernels of the network that `values` describe: two per recurrent layer, then the dense ones."""
-        gates, seen, found = _GATES[values["cell"]], _sequence(n_in)[1], []
+        gates, (steps, seen), found = _GATES[values["cell"]], _sequence(n_in), []
         for layer in self.recurrences(values):
-            found.append(Kernel((seen, gates * layer.units), layer.density))
-            found.append(Kernel((layer.units, gates * layer.units), layer.recurrent_density))
+            wide, biases = gates * layer.units, _BIASES[values["cell"]] * layer.units
+            found.append(Kernel((seen, wide), layer.density, biases=biases, uses=steps))
+            found.append(Kernel((layer.units, wide), layer.recurrent_density, biases=0, uses=steps))
             seen = layer.units
         return found + dense_kernels(head_junctions(values, n_out), seen)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from . import directory as names
-from .front import pareto_front, winner
+from .front import CONNECTIONS, pareto_front, winner
 from .records import TrialRecord
 
 Entry = dict[str, Any]
@@ -22,7 +22,7 @@ class SearchResult:
 
     Args:
         best: The winner: an `Entry` whose "model" is `best.keras` (raw inputs) and that has a "saved_model".
-        pareto_front: Entries of the trials on the front, by ascending connections.
+        pareto_front: Entries of the trials on the front, by ascending connections (or what size was measured in).
         trials: Entries of all trials, by index; their "model" takes preprocessed features.
         directory: The run directory.
     """
@@ -47,8 +47,9 @@ def entry(record: TrialRecord, directory: Path, classes: Sequence[Any] | None) -
 
     Returns:
         "trial" (index), "status", "objective", "complexity" (f_c), "metric" (name), "val_metric", "val_accuracy" (None
-        for regression), "test_metric", "density", "connections", "parameters", "hyperparameters", "classes", "model",
-        "saved_model" (None: the winner has one), and "error" of a failed trial.
+        for regression), "test_metric", "density", "connections", "parameters", "measures" (name to number; see
+        `measures.NAMES`), "hyperparameters", "classes", "model", "saved_model" (None: the winner has one); "error" of a
+        failed trial, "infeasible" of one that breaks a limit, "stopped_early" (an epoch) of one that was given up.
     """
     found: Entry = {
         "trial": record.trial,
@@ -62,16 +63,26 @@ def entry(record: TrialRecord, directory: Path, classes: Sequence[Any] | None) -
         "density": record.density,
         "connections": record.connections,
         "parameters": record.parameters,
+        "measures": dict(record.measures),
         "hyperparameters": dict(record.hyperparameters),
         "classes": None if classes is None else list(classes),
         "model": None if record.network is None else str(directory / record.network),
         "saved_model": None,
     }
-    return found if record.completed else found | {"error": record.error}
+    if not record.completed:
+        found["error"] = record.error
+    for name in ("infeasible", "stopped_early"):
+        if (value := getattr(record, name)) is not None:
+            found[name] = value
+    return found
 
 
 def assemble(
-    records: Iterable[TrialRecord], directory: Path, classes: Sequence[Any] | None, test_metric: float
+    records: Iterable[TrialRecord],
+    directory: Path,
+    classes: Sequence[Any] | None,
+    test_metric: float,
+    measures: Sequence[str] = CONNECTIONS,
 ) -> SearchResult:
     """The result of a search.
 
@@ -80,6 +91,7 @@ def assemble(
         directory: The run directory.
         classes: The class labels, or None for regression.
         test_metric: Test metric of `best.keras`, on raw inputs; it stands for the winner's everywhere.
+        measures: What the front weighs against the error.
     """
     records = sorted(records, key=lambda record: record.trial)
     best = winner(records)
@@ -87,7 +99,7 @@ def assemble(
     trials = {record.trial: entry(record, directory, classes) for record in records}
     trials[best.trial]["test_metric"] = test_metric
     products = {"model": str(directory / names.BEST), "saved_model": str(directory / names.SAVED_MODEL)}
-    front = [trials[record.trial] for record in pareto_front(records)]
+    front = [trials[record.trial] for record in pareto_front(records, measures)]
     return SearchResult(trials[best.trial] | products, front, list(trials.values()), directory)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,23 +16,28 @@ from . import directory as names
 from .base_space import Space
 from .data import Dataset, Preprocessing, with_lengths
 from .directory import claim
-from .errors import NoTrialCompletedError, RunDirectoryError
+from .errors import RunDirectoryError
 from .finish import LostNetworkError, finish
-from .front import winner
+from .front import nothing_found, winner
 from .hypermodel import SparseHyperModel
 from .manifest import RunManifest
-from .objective import Objective, check_weight
+from .objective import Direction
 from .oracle import SparseOracle
+from .placing import informative
 from .progress import Progress, Reporter
 from .records import Records
 from .report import write_report
 from .result import SearchResult
+from .settings import Mode, Settings
 from .spaces import Network, template
 from .tuner import SparseTuner
+from .yardstick import largest
 
 DEFAULT_TRIALS = 20
 DEFAULT_EPOCHS = 30
 DEFAULT_WEIGHT = 0.1
+
+Part = tuple[Any, Any]
 
 
 def search(
@@ -43,6 +48,14 @@ def search(
     network: Network | None = None,
     max_trials: int | None = None,
     complexity_weight: float = DEFAULT_WEIGHT,
+    objective: Mode = "weighted",
+    complexity: str | Sequence[str] = "connections",
+    metric: str | None = None,
+    direction: Direction | None = None,
+    max_connections: float | None = None,
+    max_bytes: float | None = None,
+    max_latency: float | None = None,
+    early_stopping: bool | None = None,
     epochs: int = DEFAULT_EPOCHS,
     patience: int | None = None,
     seed: int = 0,
@@ -69,6 +82,17 @@ def search(
         max_trials: Trials to run in all, ≥ 1. Default: 20, or on resume what the run was started with.
         complexity_weight: w_c ≥ 0 in log10(f_p + w_c · f_c): 0 for accuracy alone; with 1, one per cent of the
             connections of the largest network of the space costs as much as one point of accuracy.
+        objective: "weighted" looks for the smallest f, "pareto" for the whole front of error against complexity; the
+            winner is the front's point of smallest f then.
+        complexity: What size is measured in: "connections", "bytes", "flops", "latency" or "train-time", see
+            `measures`; with "pareto" any number of them, of which the first is f_c.
+        metric: A Keras metric by name, e.g. "auc" or "mae". Default: accuracy, or the mean squared error.
+        direction: Whether it shall be large ("max") or small ("min"). Default: as its name says.
+        max_connections: The most connections a network may have. Networks that break this or the following limits are
+            not trained where that is known before, and never win.
+        max_bytes: The most bytes of weights and indices.
+        max_latency: The longest time for one sample, in seconds.
+        early_stopping: Whether hopeless trials are given up by successive halving. Default: with "pareto".
         epochs: Epochs a trial trains at most, ≥ 1.
         patience: Epochs without a better one before a trial stops. Default: a third of `epochs`, at least 5.
         seed: Of the proposals and of every trial, 0 ≤ seed < 2⁶⁴.
@@ -85,9 +109,20 @@ def search(
         ResumeMismatchError: The run in `output` was started with something else.
         RunDirectoryError: A file of the run directory cannot be read or written.
         NoTrialCompletedError: Every trial failed.
+        LimitsError: No network keeps the limits.
     """
     _check(max_trials, epochs, patience, seed)
-    check_weight(complexity_weight)
+    settings = Settings(
+        objective,
+        complexity,
+        complexity_weight,
+        metric,
+        direction,
+        {"connections": max_connections, "bytes": max_bytes, "latency": max_latency},
+        early_stopping,
+    )
+    if (metric_of := settings.adapted(data.task, data.n_outputs)) is not None:
+        metric_of()  # an unknown one is found before anything is written
     form = template(space, network).form
     report = Reporter(on_progress)
     with claim(output, resume=resume, overwrite=overwrite) as directory:
@@ -101,7 +136,7 @@ def search(
         manifest = RunManifest(
             data=_describe(data, preprocessing),
             space=space.to_dict(),
-            options={"complexity_weight": float(complexity_weight), "epochs": epochs, "patience": patience},
+            options={**settings.to_options(), "epochs": epochs, "patience": patience},
             seed=seed,
             max_trials=max_trials or (earlier.max_trials if earlier else DEFAULT_TRIALS),
         )
@@ -111,8 +146,9 @@ def search(
         try:
             if manifest != earlier:
                 manifest.write(directory)
-            tuner = _tuner(directory, manifest, space, data, preprocessing, report)
-            return _run(tuner, directory, prepared, preprocessing, epochs)
+            parts = _parts(prepared, preprocessing)
+            tuner = _tuner(directory, manifest, space, settings, prepared, preprocessing, parts, report)
+            return _run(tuner, directory, settings, prepared, preprocessing, parts, epochs)
         except (OSError, keras_tuner.errors.FatalError) as error:
             raise RunDirectoryError(f"The search stopped: {error} It can be resumed.") from error
 
@@ -139,53 +175,86 @@ def _describe(data: Dataset, preprocessing: Preprocessing) -> dict[str, Any]:
     }
 
 
+def _parts(data: Dataset, preprocessing: Preprocessing) -> list[Part]:
+    """Features and targets of the training, validation and test part, as the networks see them."""
+    raw = ((data.x_train, data.y_train), (data.x_val, data.y_val), (data.x_test, data.y_test))
+    return [(preprocessing.features(x), preprocessing.target(y)) for x, y in raw]
+
+
 def _tuner(
     directory: Path,
     manifest: RunManifest,
     space: Space,
+    settings: Settings,
     data: Dataset,
     preprocessing: Preprocessing,
+    parts: Sequence[Part],
     report: Reporter,
 ) -> SparseTuner:
     n_in, n_out, regression = preprocessing.shape, preprocessing.n_outputs, data.task == "regression"
-    unit = preprocessing.y_std**2 if regression else 1.0  # networks predict standardised targets
-    reference = space.reference_size(n_in, n_out)
-    objective = Objective(
+    deviation = preprocessing.y_std if regression else 1.0  # networks predict standardised targets
+    metric = settings.adapted(data.task, n_out, mean=preprocessing.y_mean, deviation=deviation)
+    hypermodel = SparseHyperModel(
+        space,
+        n_in=n_in,
+        n_out=n_out,
         task=data.task,
-        weight=manifest.options["complexity_weight"],
+        n_train=len(data.y_train),
+        padded=preprocessing.padded,
+        metric=metric,
+        informative=informative(parts[0][0]) if "informative" in space.patterns else None,
+    )
+    name = settings.measures[0]
+    reference = {**space.references(n_in, n_out), **manifest.measured}.get(name)
+    if reference is None:
+        values = space.slowest(n_in, n_out)
+        reference = largest(hypermodel, name, seed=manifest.seed, train=parts[0], validation=parts[1], values=values)
+        replace(manifest, measured={name: reference}).write(directory)
+    objective = settings.objective(
+        data.task,
         reference=reference,
         n_validation=len(data.y_val),
-        target_variance=(float(np.var(data.y_train)) or unit) if regression else None,
+        target_variance=(float(np.var(data.y_train)) or deviation**2) if regression else None,
     )
     oracle = SparseOracle(
         Records(directory),
         objective,
         max_trials=manifest.max_trials,
         seed=manifest.seed,
-        complexity=lambda values: space.connections(values, n_in, n_out) / reference,
+        known=lambda values: space.known(values, n_in, n_out),
     )
-    hypermodel = SparseHyperModel(
-        space, n_in=n_in, n_out=n_out, task=data.task, n_train=len(data.y_train), padded=preprocessing.padded
+    return SparseTuner(
+        oracle,
+        hypermodel,
+        patience=manifest.options["patience"],
+        early_stopping=settings.stops,
+        unit=deviation**2 if metric is None else 1.0,
+        on_progress=report,
     )
-    patience = manifest.options["patience"]
-    return SparseTuner(oracle, hypermodel, patience=patience, unit=unit, on_progress=report)
 
 
-def _run(tuner: SparseTuner, directory: Path, data: Dataset, preprocessing: Preprocessing, epochs: int) -> SearchResult:
-    train, validation, test = (
-        (preprocessing.features(x), preprocessing.target(y))
-        for x, y in ((data.x_train, data.y_train), (data.x_val, data.y_val), (data.x_test, data.y_test))
-    )
+def _run(
+    tuner: SparseTuner,
+    directory: Path,
+    settings: Settings,
+    data: Dataset,
+    preprocessing: Preprocessing,
+    parts: Sequence[Part],
+    epochs: int,
+) -> SearchResult:
+    train, validation, test = parts
+    metric = settings.adapted(data.task, preprocessing.n_outputs)
     while True:
         tuner.search(*train, validation_data=validation, test_data=test, epochs=epochs)
         records = tuner.oracle.finished
         best = winner(records.values())
         if best is None:
-            first = next((record.error for record in records.values() if record.error), "none was run")
-            raise NoTrialCompletedError(f"None of the {len(records)} trials completed. The first one: {first}")
+            raise nothing_found(list(records.values()), tuner.oracle.scoring)
         tuner.report(Progress("finish", len(records), tuner.oracle.total, best=best))
         try:
-            result = finish(directory, records, data, preprocessing)
+            result = finish(
+                directory, records, data, preprocessing, measures=settings.measures, metric=metric and metric()
+            )
         except LostNetworkError as error:
             tuner.oracle.forget(best.trial, str(error))
             continue

@@ -9,17 +9,19 @@ from typing import Any, ClassVar, Self
 
 import keras
 
-from .base_space import Inputs, Kernel, Range, Space, batches, dense_kernels, log_range, widened, width
+from .base_space import Inputs, Kernel, Space, dense_kernels
 from .data.forms import Form
 from .networks import Junction, build_mlp
 from .objective import Task
+from .placing import PATTERNS
+from .ranges import Range, batches, log_range, widened, width
 
 _WIDTHS = (32, 48, 64, 96, 128, 192, 256, 384, 512)
 
 
 @dataclass(frozen=True)
 class MLPSpace(Space):
-    """Depth, widths, one density per junction, ζ, learning rate and batch size of sparse MLPs trained with SET.
+    """Depth, widths, one density per junction, ζ, learning rate and batch size of sparse MLPs.
 
     The defaults are ranges in which networks are truly sparse: later junctions are denser, the output junction most
     (Dey et al.: later junctions need more density; large and sparse beats small and dense). To search elsewhere pass
@@ -36,6 +38,11 @@ class MLPSpace(Space):
         learning_rate: Range (log scale) of Adam's learning rate.
         batch_sizes: Batch sizes to choose from, ascending, in examples.
         activation: Activation of the hidden layers, a name Keras knows.
+        policies: How connections may move, of `keras_sparse.rewiring.named.NAMES`: "set", "static", "rigl", ….
+        patterns: Where they may start, of `placing.PATTERNS`: "random", "balanced" (units have equally many inputs),
+            "informative" (balanced, and in the first junction off inputs that hardly vary).
+        normalize: Whether hidden layers may have batch normalisation; it is folded into the network that is kept.
+        schedules: What may become of the learning rate: "constant", or "cosine" (200 steps up, then down to 0).
 
     Raises:
         ValueError: A range is empty, descending or outside its bounds.
@@ -49,12 +56,14 @@ class MLPSpace(Space):
     """
 
     kind: ClassVar[str] = "mlp"
+    known_patterns: ClassVar[tuple[str, ...]] = PATTERNS
 
     hidden_layers: tuple[int, int] = (1, 3)
     units: tuple[int, ...] = _WIDTHS
     input_density: Range = (0.01, 0.07)
     hidden_density: Range = (0.01, 0.07)
     output_density: Range = (0.1, 0.25)
+    normalize: tuple[bool, ...] = (False,)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -125,7 +134,13 @@ class MLPSpace(Space):
     ) -> keras.Model:
         """The network that `values` describe; see `Space.build`. Padding does not concern it."""
         del padded
-        return build_mlp(self.junctions(values, n_out), n_in=_flat(n_in), task=task, activation=self.activation)
+        return build_mlp(
+            self.junctions(values, n_out),
+            n_in=_flat(n_in),
+            task=task,
+            activation=self.activation,
+            normalize=self.variant(values, "normalize"),
+        )
 
 
 def _flat(n_in: Inputs) -> int:

@@ -15,6 +15,17 @@ Network = Literal["mlp", "cnn", "rnn"]
 SPACES: dict[str, type[Space]] = {kind.kind: kind for kind in (MLPSpace, ConvSpace, RecurrentSpace)}
 
 
+def completed(config: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The JSON of a space with the fields that it did not have yet when it was written, at their defaults.
+
+    Where it is no space of these kinds it is returned as it is.
+    """
+    try:
+        return SPACES[config.get("kind", "mlp")].from_dict(config).to_dict()
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return config
+
+
 def template(space: Space | Mapping[str, Any] | None, network: Network | None) -> Space:
     """The space asked for, before the data are known; checked.
 

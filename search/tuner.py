@@ -15,9 +15,13 @@ from keras_tuner.engine.trial import Trial
 import keras_sparse as ks
 from keras_sparse.files import atomic
 
+from . import measures
 from .best_epoch import BestEpoch
 from .front import pareto_front, winner
+from .halving import Halving
 from .hparams import TrialSummaries
+from .measures import EpochTimes
+from .metrics import canonical
 from .networks import evaluation_batch
 from .oracle import OBJECTIVE, SparseOracle
 from .progress import Progress, Reporter
@@ -39,12 +43,15 @@ class SparseTuner(keras_tuner.Tuner):
     process or the fifth of an old one. It is scored and saved at its best epoch, with the topology of that epoch. An
     exception, too little memory or a loss that is not finite fails the trial, not the search.
 
-    Works with any `keras_tuner.HyperModel`: it must compile with the objective's metric ("accuracy" or "mse").
+    Works with any `keras_tuner.HyperModel`: it must compile with the objective's metric. It may have two more things:
+    `fixed_size = True` says that training does not change the number of connections, so that a network that breaks a
+    limit is not trained at all; `finished(model)` returns the network to score and keep for a trained one.
 
     Args:
         oracle: A `SparseOracle`; its records are the search's memory.
         hypermodel: Builds and trains the networks.
         patience: Epochs without a better one before a trial stops; None never stops it.
+        early_stopping: Whether hopeless trials are given up, see `halving`.
         unit: What logged metrics are multiplied with (regression: the squared unit of standardised targets).
         on_progress: Called with each `Progress`.
 
@@ -61,11 +68,13 @@ class SparseTuner(keras_tuner.Tuner):
         hypermodel: keras_tuner.HyperModel,
         *,
         patience: int | None = None,
+        early_stopping: bool = False,
         unit: float = 1.0,
         on_progress: Any = None,
         tuner_id: str | None = None,
     ) -> None:
         self.patience = patience
+        self.early_stopping = early_stopping
         self.unit = unit
         self.report = on_progress if isinstance(on_progress, Reporter) else Reporter(on_progress)
         self._seconds: list[float] = []
@@ -116,13 +125,14 @@ class SparseTuner(keras_tuner.Tuner):
         began = time.monotonic()
         self.report(self._progress("trial", trial=index, epochs=fit_kwargs.get("epochs", 1)))
         test_data = fit_kwargs.pop("test_data", None)
+        epochs = fit_kwargs.get("epochs", 1)
+        halving = Halving(self.oracle.scoring, self.oracle.known_to(index), epochs) if self.early_stopping else None
         best = BestEpoch(
             self.oracle.scoring,
             unit=self.unit,
             patience=self.patience,
-            on_epoch=lambda epoch: self.report(
-                self._progress("epoch", trial=index, epoch=epoch, epochs=fit_kwargs.get("epochs", 1))
-            ),
+            halving=halving,
+            on_epoch=lambda epoch: self.report(self._progress("epoch", trial=index, epoch=epoch, epochs=epochs)),
         )
         record = TrialRecord(
             trial=index,
@@ -130,21 +140,28 @@ class SparseTuner(keras_tuner.Tuner):
             seed=seed,
             hyperparameters=dict(trial.hyperparameters.values),
             metric=self.oracle.scoring.metric,
+            direction=self.oracle.scoring.direction,
+            pending=self.oracle.pending(index),
         )
         model = None
+        times = EpochTimes()
         try:
-            model = self._train(trial, seed, best, fit_args, fit_kwargs)
-            figures = self._figures(model, best, test_data)
+            model = self._build(trial, seed)
+            if (sizes := self._too_large(model)) is not None:
+                broken = self.oracle.scoring.broken(sizes)
+                record = replace(record, error=f"not trained: {broken}", infeasible=broken, measures=sizes)
+            else:
+                self._train(trial, model, [best, times], fit_args, fit_kwargs)
+                model, figures = self._figures(model, best, times, test_data, fit_kwargs.get("validation_data"))
+                network = self.oracle.records.network_path(index)
+                where = network.relative_to(self.oracle.records.directory).as_posix()
+                record = replace(record, status="completed", curve=best.curve, network=where, **figures)
         except keras_tuner.errors.FatalError:
             raise
         except Exception as error:
             _log.debug("Trial %d failed.", index, exc_info=True)
             message = f"{type(error).__name__}: {error}"[:_MESSAGE_LENGTH]
             record = replace(record, error=message, curve=best.curve)
-        else:
-            network = self.oracle.records.network_path(index)
-            where = network.relative_to(self.oracle.records.directory).as_posix()
-            record = replace(record, status="completed", curve=best.curve, network=where, **figures)
         self._store(record, model)
         self._seconds.append(time.monotonic() - began)
         if not record.completed:
@@ -165,46 +182,77 @@ class SparseTuner(keras_tuner.Tuner):
         network: Any = keras.models.load_model(self.oracle.records.network_path(int(trial.trial_id)))
         return network
 
-    def _train(
-        self, trial: Trial, seed: int, best: BestEpoch, fit_args: tuple[Any, ...], fit_kwargs: dict[str, Any]
-    ) -> keras.Model:
+    def _build(self, trial: Trial, seed: int) -> keras.Model:
         keras.utils.clear_session()
         keras.utils.set_random_seed(seed)
         model = self.hypermodel.build(trial.hyperparameters)
         if not isinstance(model, keras.Model):
             raise keras_tuner.errors.FatalTypeError(f"HyperModel.build must return a keras.Model, got {model!r}.")
-        callbacks = [*copy.deepcopy(list(fit_kwargs.pop("callbacks", []))), best]
-        fit_kwargs = {"verbose": 0, **fit_kwargs}
-        self.hypermodel.fit(trial.hyperparameters, model, *fit_args, callbacks=callbacks, **fit_kwargs)
         return model
 
-    def _figures(self, model: keras.Model, best: BestEpoch, test_data: Any) -> dict[str, Any]:
-        """Restores the best epoch and says what its network is like."""
-        score = best.restore()
-        size = ks.inspect(model)
-        test_metric = None
-        if test_data is not None:
-            evaluate: Any = model.evaluate
-            logs = evaluate(*test_data, batch_size=evaluation_batch(model), verbose=0, return_dict=True)
-            test_metric = float(logs[self.oracle.scoring.metric]) * self.unit
-        return {
+    def _too_large(self, model: keras.Model) -> dict[str, float] | None:
+        """What the network costs, if it is known not to keep a limit whatever the training does."""
+        if not self.oracle.scoring.limits or not getattr(self.hypermodel, "fixed_size", False) or not model.built:
+            return None
+        sizes = measures.static(self._kept(model))
+        return sizes if self.oracle.scoring.broken(sizes) else None
+
+    def _kept(self, model: keras.Model) -> keras.Model:
+        """The network that a model is kept as."""
+        finished: Any = getattr(self.hypermodel, "finished", None)
+        return model if finished is None else finished(model)
+
+    def _train(
+        self, trial: Trial, model: keras.Model, own: list[Any], fit_args: tuple[Any, ...], fit_kwargs: dict[str, Any]
+    ) -> None:
+        callbacks = [*copy.deepcopy(list(fit_kwargs.pop("callbacks", []))), *own]
+        fit_kwargs = {"verbose": 0, **fit_kwargs}
+        self.hypermodel.fit(trial.hyperparameters, model, *fit_args, callbacks=callbacks, **fit_kwargs)
+
+    def _figures(
+        self, model: keras.Model, best: BestEpoch, times: EpochTimes, test_data: Any, validation_data: Any
+    ) -> tuple[keras.Model, dict[str, Any]]:
+        """Restores the best epoch and says what its network is like; returns the network to keep, too."""
+        goal = self.oracle.scoring
+        best.restore()
+        metric = best.metric
+        kept = self._kept(model)
+        if kept is not model and isinstance(validation_data, tuple):
+            metric = self._evaluate(kept, validation_data)
+        sizes = measures.static(kept)
+        if "latency" in goal.measures:
+            sizes["latency"] = measures.latency(kept)
+        if "train-time" in goal.measures:
+            sizes["train-time"] = times.train_time()
+        size = ks.inspect(kept)
+        score = goal.score(metric, sizes[goal.complexity])
+        return kept, {
             "objective": score.objective,
             "prediction_loss": score.f_p,
             "complexity": score.f_c,
-            "val_metric": best.metric,
-            "test_metric": test_metric,
+            "val_metric": metric,
+            "test_metric": None if test_data is None else self._evaluate(kept, test_data),
             "connections": size.connections,
             "density": size.density,
             "parameters": size.parameters,
             "best_epoch": best.epoch,
+            "measures": sizes,
+            "infeasible": goal.broken(sizes),
+            "stopped_early": best.stopped_early,
         }
+
+    def _evaluate(self, model: Any, data: Any) -> float:
+        logs = model.evaluate(*data, batch_size=evaluation_batch(model), verbose=0, return_dict=True)
+        return float(logs[self.oracle.scoring.metric]) * self.unit
 
     def _store(self, record: TrialRecord, model: keras.Model | None) -> None:
         """Writes the network, then the record: a record never names a network that is not there."""
         try:
             if record.completed and model is not None:
                 # The optimizer has gone on since the best epoch; plain SGD has nothing that would be saved with it.
-                model.compile("sgd", loss=model.loss, metrics=[record.metric])
+                # Only metrics that Keras can load by name are kept.
+                metric = canonical(None, self.oracle.scoring.task)
+                model.compile("sgd", loss=model.loss, metrics=[metric])
                 with atomic(self.oracle.records.network_path(record.trial)) as temporary:
                     model.save(temporary)
             self.oracle.records.write(record)
@@ -218,5 +266,5 @@ class SparseTuner(keras_tuner.Tuner):
         if self._seconds:
             remaining = sum(self._seconds) / len(self._seconds) * max(0, total - done)
         records = self.oracle.finished.values()
-        best, front = winner(records), len(pareto_front(records))
+        best, front = winner(records), len(pareto_front(records, self.oracle.scoring.minimised))
         return Progress(event, done, total, best=best, front=front, remaining_s=remaining, **details)

@@ -6,15 +6,15 @@ import json
 import math
 import os
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
 from .. import directory as names
 from ..errors import RunDirectoryError
-from ..front import error, winner
+from ..front import error, pareto_front, winner
 from ..records import TrialRecord
-from .hypervolume import hypervolume
+from .growth import growth
 from .importance import importance
 from .networks import describe
 from .values import axes
@@ -43,25 +43,21 @@ def collect(directory: str | os.PathLike[str], *, details: int = DETAILS) -> Jso
 
     Returns:
         A JSON value without NaN: "title", "metric", "finished", "trials" (one entry each), "front" (indices by
-        ascending error) and "best" (index), "objectives", "measures" (sizes a trial may have), "hypervolume" (after
-        each completed trial), "axes" and "constants" (hyperparameters that differ between trials, and that do not),
-        "importance", "curves" and "networks" (by index, of the front and the best), "notes" (what is left out).
+        ascending error) and "best" (index), "objectives" (what the front weighs against the error), "measures" (sizes a
+        trial may have), "hypervolume" (after each trial that may be on the front), "axes" and "constants"
+        (hyperparameters that differ between trials, and that do not), "importance", "curves" and "networks" (by index,
+        of the front and the best), "notes" (what is left out).
 
     Raises:
         RunDirectoryError: The directory cannot be read, or a newer version wrote it.
     """
     directory = Path(directory).expanduser().absolute()
     manifest = _mapping(_read(directory / names.MANIFEST))
-    records, measures, notes = _records(directory)
+    records, notes = _records(directory)
     data, options = _mapping(manifest.get("data")), _mapping(manifest.get("options"))
     completed = [record for record in records if record.completed]
-    objectives = _objectives(manifest, options)
-    points = {
-        record.trial: point
-        for record in completed
-        if (point := _point(record, measures[record.trial], objectives)) is not None
-    }
-    front = _front(points)
+    objectives = _objectives(options)
+    front = [r.trial for r in sorted(pareto_front(records, objectives), key=lambda r: (error(r), r.trial))]
     best = winner(completed)
     shown = _shown(front, completed, details)
     if len(shown) < len(completed):
@@ -81,12 +77,12 @@ def collect(directory: str | os.PathLike[str], *, details: int = DETAILS) -> Jso
             "options": options,
             "seed": manifest.get("seed"),
             "versions": _mapping(manifest.get("versions")),
-            "objectives": list(objectives),
-            "measures": _measures(measures.values()),
-            "trials": [_trial(record, measures[record.trial]) for record in records],
+            "objectives": objectives,
+            "measures": _measures(records),
+            "trials": [_trial(record) for record in records],
             "front": front,
             "best": None if best is None else best.trial,
-            "hypervolume": hypervolume(points),
+            "hypervolume": growth(_points(completed, objectives)),
             "axes": found,
             "constants": constants,
             "importance": importance(
@@ -102,8 +98,8 @@ def collect(directory: str | os.PathLike[str], *, details: int = DETAILS) -> Jso
     )
 
 
-def _records(directory: Path) -> tuple[list[TrialRecord], dict[int, Mapping[str, float]], list[str]]:
-    """The readable records by index, their measures, and a note about the others.
+def _records(directory: Path) -> tuple[list[TrialRecord], list[str]]:
+    """The readable records by index, and a note about the others.
 
     Unlike `Records` this sets nothing aside: a report only looks.
     """
@@ -114,11 +110,10 @@ def _records(directory: Path) -> tuple[list[TrialRecord], dict[int, Mapping[str,
         found = []
     except OSError as error_:
         raise RunDirectoryError(f"Cannot read {folder}: {error_.strerror or error_}.") from error_
-    records, measures, damaged = [], {}, 0
+    records, damaged = [], 0
     for index, path in found:
-        raw = _mapping(_read(path))
         try:
-            record = TrialRecord.from_dict(raw)
+            record = TrialRecord.from_dict(_read(path))
         except ValueError:
             damaged += 1
             continue
@@ -126,49 +121,36 @@ def _records(directory: Path) -> tuple[list[TrialRecord], dict[int, Mapping[str,
             damaged += 1
             continue
         records.append(record)
-        measures[index] = _sizes(record, raw)
     notes = [f"{damaged} of {len(found)} trial records cannot be read and are left out."] if damaged else []
-    return records, measures, notes
+    return records, notes
 
 
-def _sizes(record: TrialRecord, raw: Json) -> dict[str, float]:
-    """What a trial's network costs, by name; the number of connections always."""
-    sizes: dict[str, float] = {} if record.connections is None else {CONNECTIONS: record.connections}
-    for name, value in _mapping(raw.get("measures")).items():
-        if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) and value > 0:
-            sizes.setdefault(str(name), value)
-    return sizes
+def _sizes(record: TrialRecord) -> dict[str, float]:
+    """What a trial's network costs, by name, connections first."""
+    names = dict.fromkeys([CONNECTIONS, *record.measures])
+    return {name: size for name in names if (size := record.measure(name)) is not None and size > 0}
 
 
-def _measures(sizes: Iterable[Mapping[str, float]]) -> list[Json]:
-    found = dict.fromkeys([CONNECTIONS, *(name for each in sizes for name in each)])
+def _measures(records: Sequence[TrialRecord]) -> list[Json]:
+    found = dict.fromkeys([CONNECTIONS, *(name for record in records for name in _sizes(record))])
     return [{"name": name, "unit": _UNITS.get(name, "")} for name in found]
 
 
-def _objectives(manifest: Json, options: Json) -> list[str]:
-    """The names of what the front minimises beside the error: what a search for a front asked for, else connections."""
-    asked = {**options, **manifest}
-    listed = asked.get("complexity")
-    if asked.get("objective") == "pareto" and isinstance(listed, list) and listed:
-        return list(dict.fromkeys(str(name) for name in listed))
-    return [CONNECTIONS]
+def _objectives(options: Json) -> list[str]:
+    """The names of what the front minimises beside the error: what the search was asked for, else connections."""
+    asked = options.get("complexity")
+    listed = [name for name in asked if isinstance(name, str)] if isinstance(asked, list) else []
+    return list(dict.fromkeys(listed)) or [CONNECTIONS]
 
 
-def _point(record: TrialRecord, sizes: Mapping[str, float], objectives: Sequence[str]) -> tuple[float, ...] | None:
-    """(error, sizes …), all to be minimised; None if a size was not measured."""
-    if any(name not in sizes for name in objectives):
-        return None
-    return (error(record), *(sizes[name] for name in objectives))
-
-
-def _front(points: Mapping[int, tuple[float, ...]]) -> list[int]:
-    """The trials no other dominates, by ascending error; of equal ones the earliest, as `search.front` has it."""
-    front: list[int] = []
-    for index, point in sorted(points.items(), key=lambda item: (item[1], item[0])):
-        # In this order only an earlier point can be as good everywhere.
-        if not any(all(a <= b for a, b in zip(points[other], point, strict=True)) for other in front):
-            front.append(index)
-    return front
+def _points(completed: Sequence[TrialRecord], objectives: Sequence[str]) -> dict[int, tuple[float, ...]]:
+    """Trial → (error, sizes …), all to be minimised, of those that keep the limits and were measured."""
+    found = {}
+    for record in completed:
+        sizes = _sizes(record)
+        if record.feasible and all(name in sizes for name in objectives):
+            found[record.trial] = (error(record), *(sizes[name] for name in objectives))
+    return found
 
 
 def _shown(front: Sequence[int], completed: Sequence[TrialRecord], limit: int) -> set[int]:
@@ -181,8 +163,8 @@ def _shown(front: Sequence[int], completed: Sequence[TrialRecord], limit: int) -
     return set(list(dict.fromkeys([*best[:1], *front, *best]))[:limit])
 
 
-def _trial(record: TrialRecord, sizes: Mapping[str, float]) -> Json:
-    found = {
+def _trial(record: TrialRecord) -> Json:
+    found: Json = {
         "trial": record.trial,
         "status": record.status,
         "hyperparameters": record.hyperparameters,
@@ -197,7 +179,9 @@ def _trial(record: TrialRecord, sizes: Mapping[str, float]) -> Json:
         "density": record.density,
         "parameters": record.parameters,
         "best_epoch": record.best_epoch,
-        "measures": dict(sizes),
+        "measures": _sizes(record),
+        "infeasible": record.infeasible,
+        "stopped_early": record.stopped_early,
     }
 
 

@@ -48,8 +48,22 @@ def test_help_does_not_import_keras():
 class TestSearch:
     KEYS = {
         "status", "objective", "complexity", "metric", "val_metric", "val_accuracy", "test_metric", "density",
-        "connections", "parameters", "hyperparameters", "classes", "model", "saved_model",
+        "connections", "parameters", "measures", "hyperparameters", "classes", "model", "saved_model",
     }  # fmt: skip
+
+    def test_the_whole_front_within_limits(self, table, tmp_path):
+        config = tmp_path / "search.toml"
+        config.write_text('objective = "pareto"\ncomplexity = "bytes"\nmax-connections = 60\n')
+        common = ("search", table, "--config", config, "--max-trials", 3, "--epochs", 1, "--format", "json")
+        code, stdout, stderr = ksparse(*common, "--output", tmp_path / "run")
+        assert code == 0, stderr
+        found = json.loads(stdout)
+        assert all(trial["connections"] <= 60 for trial in found["trials"])
+        sizes = [entry["measures"]["bytes"] for entry in found["pareto_front"]]
+        assert sizes == sorted(sizes)
+        code, _, stderr = ksparse(*common, "--max-connections", 3, "--output", tmp_path / "none")
+        assert code == 1
+        assert "but at most 3 are allowed" in stderr
 
     def test_from_a_table_to_a_served_model(self, table, tmp_path):
         out = tmp_path / "run"
@@ -185,6 +199,9 @@ class TestSearch:
         for arguments, message in (
             (("search",), "Missing argument 'DATA'"),
             (("search", table, "--max-trials", 0), "--max-trials"),
+            (("search", table, "--max-bytes", 0), "--max-bytes"),
+            (("search", table, "--objective", "best"), "--objective"),
+            (("search", table, "--complexity", "size"), "--complexity"),
             (("search", table, "--complexity-weight", -1), "--complexity-weight"),
             (("search", table, "--network", "transformer"), "--network"),
             (("serch",), "No such command"),

@@ -5,9 +5,12 @@ import random
 import keras_tuner
 import numpy as np
 import pytest
+from keras_sparse.search.dominance import hypervolume
 from keras_sparse.search.encoding import Encoding
+from keras_sparse.search.errors import LimitsError
+from keras_sparse.search.expectation import Finished
 from keras_sparse.search.objective import objective
-from keras_sparse.search.proposal import INITIAL_TRIALS, Finished, propose
+from keras_sparse.search.proposal import INITIAL_TRIALS, propose
 from keras_sparse.search.space import MLPSpace
 
 
@@ -34,9 +37,9 @@ def outcome(values, weight):
 def run(encoding, trials, *, seed=0, initial=INITIAL_TRIALS, weight=2.0, known=True, judge=outcome):
     finished = []
     for index in range(trials):
-        complexity = size if known else None
+        costs = (lambda values: {"connections": size(values)}) if known else None
         values = propose(
-            encoding, seed=seed, index=index, finished=finished, weight=weight, complexity=complexity, initial=initial
+            encoding, seed=seed, index=index, finished=finished, weight=weight, known=costs, initial=initial
         )
         if values is None:
             break
@@ -61,7 +64,9 @@ def test_global_generators_are_left_alone(encoding):
     np.random.seed(3)
     random.seed(3)
     before = (np.random.get_state()[1].tolist(), random.getstate())
-    propose(encoding, seed=0, index=9, finished=finished, weight=1.0, complexity=size)
+    propose(
+        encoding, seed=0, index=9, finished=finished, weight=1.0, known=lambda values: {"connections": size(values)}
+    )
     assert (np.random.get_state()[1].tolist(), random.getstate()) == before
 
 
@@ -78,8 +83,8 @@ def test_it_learns(encoding):
     """Twenty trials beat twenty space-filling ones on the mean."""
     gains = []
     for seed in range(4):
-        learned = min(trial.objective for trial in run(encoding, 20, seed=seed))
-        chance = min(trial.objective for trial in run(encoding, 20, seed=seed, initial=20))
+        learned = min(trial.objective for trial in run(encoding, 20, seed=seed, weight=0.3))
+        chance = min(trial.objective for trial in run(encoding, 20, seed=seed, weight=0.3, initial=20))
         gains.append(chance - learned)
     assert np.mean(gains) > 0.01
 
@@ -158,3 +163,109 @@ def test_size_is_not_learned_but_known(encoding):
 
     finished = run(encoding, INITIAL_TRIALS + 1, weight=1000.0, judge=flat)
     assert size(finished[-1].values) < min(size(trial.values) for trial in finished[:-1])
+
+
+def costs(values):
+    return {"connections": SPACE.connections(values, 64, 10)}
+
+
+def front_run(encoding, trials, *, seed=0, judge=None, outcome=outcome, **options):
+    """A search for the whole front of the made-up networks."""
+    finished = []
+    for index in range(trials):
+        values = propose(
+            encoding,
+            seed=seed,
+            index=index,
+            finished=finished,
+            **{"pareto": ["connections"], "known": costs, **options},
+        )
+        trial = outcome(values, 0.1)
+        measures = costs(values) if judge is None else judge(values)
+        kept = all(measures[name] <= limit for name, limit in options.get("limits", {}).items())
+        finished.append(Finished(values, trial.objective, trial.f_p, measures, kept))
+    return finished
+
+
+def volume(finished):
+    return hypervolume([[np.log10(t.f_p), np.log10(costs(t.values)["connections"])] for t in finished], (0.0, 5.0))
+
+
+def demanding(values, weight):
+    """A made-up network of any size that learns well at one rate and one ζ only."""
+    off = abs(np.log10(values["learning_rate"] / 0.01)) + 0.5 * abs(np.log10(values["zeta"] / 0.1))
+    f_p = min((0.02 + 0.2 * (size(values) * 1e3 + 0.2) ** -1.0) * 10**off, 0.95)
+    return Finished(values, objective(f_p, size(values), weight), f_p, costs(values))
+
+
+def test_a_front_beats_chance(encoding):
+    found = [volume(front_run(encoding, 20, seed=seed, outcome=demanding)) for seed in range(3)]
+    draws = np.random.default_rng(0).random((20, 20, encoding.size))
+    chance = [volume([demanding(encoding.decode(point), 0.1) for point in points]) for points in draws]
+    assert np.mean(found) > np.mean(chance) + 0.05
+    assert min(found) > np.mean(chance)
+
+
+def test_the_front_starts_with_a_ladder_from_cheap_to_rich(encoding):
+    start = [costs(trial.values)["connections"] for trial in front_run(encoding, INITIAL_TRIALS)]
+    assert start == sorted(start)
+    assert start[-1] > 20 * start[0]
+    # Where sizes are not known, densities tell.
+    start = front_run(encoding, INITIAL_TRIALS, known=None, judge=costs)
+    assert start[0].values["density_1"] < start[-1].values["density_1"]
+
+
+def test_a_front_is_repeatable_and_never_repeats_itself(encoding):
+    first, again = (front_run(encoding, 12, seed=3) for _ in range(2))
+    assert [trial.values for trial in first] == [trial.values for trial in again]
+    assert len({encoding.key(trial.values) for trial in first}) == 12
+
+
+def test_three_objectives(encoding):
+    def judge(values):
+        return {**costs(values), "latency": 1e-4 * values["hidden_layers"]}
+
+    finished = front_run(encoding, 10, pareto=["connections", "latency"], judge=judge)
+    assert len({encoding.key(trial.values) for trial in finished}) == 10
+
+
+def test_known_limits_are_never_broken(encoding):
+    for pareto in ([], ["connections"]):
+        finished = front_run(encoding, 12, pareto=pareto, limits={"connections": 300})
+        assert all(costs(trial.values)["connections"] <= 300 for trial in finished)
+        assert len({encoding.key(trial.values) for trial in finished}) == 12
+
+
+def test_limits_that_nothing_keeps_are_told_at_once(encoding):
+    with pytest.raises(LimitsError, match=r"connections at least \d+, but at most 3 are allowed"):
+        propose(encoding, seed=0, index=0, finished=[], known=costs, limits={"connections": 3})
+
+
+@pytest.mark.parametrize("pareto", [[], ["connections"]])
+def test_limits_on_what_is_measured_are_learned(encoding, pareto):
+    def judge(values):
+        return {**costs(values), "latency": values["units_1"] * 1e-6}
+
+    limits = {"latency": 100e-6}
+    finished = front_run(encoding, 18, pareto=pareto, limits=limits, judge=judge)
+    late = finished[INITIAL_TRIALS + 2 :]
+    assert sum(trial.feasible for trial in late) > 0.7 * len(late)
+
+
+def test_running_trials_are_not_repeated(encoding):
+    finished = front_run(encoding, 8)
+    options = {"seed": 0, "finished": finished, "known": costs, "pareto": ["connections"]}
+    first = propose(encoding, index=8, **options)
+    second = propose(encoding, index=8, running=[first], **options)
+    assert second == propose(encoding, index=8, running=[first], **options)
+    assert encoding.key(first) != encoding.key(second)
+    distance = np.linalg.norm(encoding.encode(first) - encoding.encode(second))
+    assert distance > 0.05  # believing the first's prediction leaves nothing to gain beside it
+
+
+def test_networks_that_were_not_trained_teach_sizes_only(encoding):
+    finished = front_run(encoding, 8)
+    untrained = Finished(finished[0].values | {"zeta": 0.123}, None, None, {"connections": 1e6}, False)
+    assert propose(
+        encoding, seed=0, index=9, finished=[*finished, untrained], known=costs, pareto=["connections"]
+    ) is not None  # fmt: skip

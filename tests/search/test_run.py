@@ -34,6 +34,7 @@ CONTRACT = [
     "density",
     "connections",
     "parameters",
+    "measures",
     "hyperparameters",
     "classes",
     "model",

@@ -116,3 +116,19 @@ def test_unknown_spaces_and_fields_are_refused():
         MLPSpace.from_dict({"kind": "cnn"})
     with pytest.raises(ValueError, match="no field widths"):
         MLPSpace.from_dict({"widths": [3]})
+
+
+def test_what_there_is_only_one_of_is_no_hyperparameter():
+    hp = keras_tuner.HyperParameters()
+    space = MLPSpace(policies=("rigl",), patterns=("random", "balanced"), normalize=(False, True))
+    space.declare(hp)
+    assert {"pattern", "normalize"} <= set(hp.values)
+    assert not {"policy", "schedule"} & set(hp.values)
+    assert space.variant(hp.values, "policy") == "rigl"
+    assert space.variant({"pattern": "balanced"}, "pattern") == "balanced"
+    assert MLPSpace.from_dict(json.loads(json.dumps(space.to_dict()))) == space
+    for name in ("policies", "patterns", "schedules", "normalize"):
+        with pytest.raises(ValueError, match=f"{name}: expected some of"):
+            MLPSpace(**{name: ("nonsense",)})
+        with pytest.raises(ValueError, match=name):
+            MLPSpace(**{name: ()})

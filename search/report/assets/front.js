@@ -1,19 +1,19 @@
 // The front: every completed trial by its size and its metric; one of them has the focus, one is chosen.
 
 function names() {
-  const accuracy = state.data.metric === "accuracy";
-  return { accuracy, metric: accuracy ? "accuracy" : state.data.metric === "mse" ? "mean squared error" : state.data.metric };
+  return { metric: state.data.metric === "mse" ? "mean squared error" : title(state.data.metric) };
 }
 
 const sizeOf = (trial, name) => (trial.measures || {})[name];
 const sizeUnit = (name) => (state.data.measures.find((measure) => measure.name === name) || {}).unit || "";
 const sizeLabel = (name) => title(name) + (sizeUnit(name) && sizeUnit(name) !== name ? ` in ${sizeUnit(name)}` : "");
 const rank = (trial) => (trial.trial === state.data.best ? "best" : state.front.has(trial.trial) ? "front" : "");
+const remark = (trial) => rank(trial) || (trial.infeasible ? "over limit" : trial.stopped_early ? "given up" : "");
 const completed = () => state.data.trials.filter((trial) => trial.status === "completed");
 
 function describeTrial(trial) {
   if (trial.status !== "completed") return `Trial ${trial.trial}: failed`;
-  const place = { best: ", lowest objective", front: ", on the front", "": "" }[rank(trial)];
+  const place = { best: ", lowest objective", front: ", on the front", "over limit": ", over a limit", "given up": ", given up", "": "" }[remark(trial)];
   const sizes = Object.entries(trial.measures).map(([name, value]) => `${number(value)} ${title(name)}${sizeUnit(name) && sizeUnit(name) !== name ? ` (${sizeUnit(name)})` : ""}`);
   return `Trial ${trial.trial}: ${names().metric} ${number(trial.val_metric)}, ${sizes.join(", ")}${place}`;
 }
@@ -124,9 +124,10 @@ function glance(index) {
   highlight(index);
   const facts = trial.status === "completed"
     ? [[`validation ${names().metric}`, number(trial.val_metric)], [`test ${names().metric}`, number(trial.test_metric)], ["objective", number(trial.objective)],
-       ...Object.entries(trial.measures).map(([name, value]) => [sizeLabel(name), number(value)]), ["density", percent(trial.density)], ["parameters", number(trial.parameters)], ["best epoch", number(trial.best_epoch)]]
+       ...Object.entries(trial.measures).map(([name, value]) => [sizeLabel(name), number(value)]), ["density", percent(trial.density)], ["parameters", number(trial.parameters)], ["best epoch", number(trial.best_epoch)],
+       ...(trial.infeasible ? [["over limit", trial.infeasible]] : []), ...(trial.stopped_early ? [["given up after epoch", number(trial.stopped_early)]] : [])]
     : [["failed", trial.error]];
-  const kind = { best: "lowest objective", front: "on the front", "": "" }[rank(trial)];
+  const kind = { best: "lowest objective", front: "on the front" }[remark(trial)] || remark(trial);
   return show(box,
     el("p", { class: "big" }, `Trial ${index}`, kind ? el("span", { class: "badge" }, kind) : null),
     el("dl", { class: "facts" }, facts.map(([name, value]) => [el("dt", {}, name), el("dd", {}, value)])),

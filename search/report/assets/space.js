@@ -10,7 +10,7 @@ function makeAxes() {
     axes.push({ key, label, get, kind: "number", low, high, log: low > 0 && high >= 20 * low, partial: false, outcome: true });
   };
   for (const measure of state.data.measures) outcome(`m:${measure.name}`, sizeLabel(measure.name), (trial) => sizeOf(trial, measure.name));
-  outcome("metric", names().accuracy ? "val accuracy" : "val error", (trial) => trial.val_metric);
+  outcome("metric", names().metric === "mean squared error" ? "val error" : `val ${names().metric}`, (trial) => trial.val_metric);
   for (const axis of axes) {
     if (axis.kind === "number") {
       const turn = axis.log ? Math.log : (value) => value;

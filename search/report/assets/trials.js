@@ -2,10 +2,9 @@
 
 function columns() {
   const column = (name, get, label) => ({ name, get, label: label || title(name) });
-  const text = { best: "best", front: "front", "": "" };
   return [
     column("trial", (trial) => trial.trial),
-    column("rank", (trial) => (trial.status === "completed" ? text[rank(trial)] : "failed"), ""),
+    column("rank", (trial) => (trial.status === "completed" ? remark(trial) : "failed"), ""),
     column("objective", (trial) => trial.objective),
     column("val_metric", (trial) => trial.val_metric, `val ${names().metric}`),
     column("test_metric", (trial) => trial.test_metric, `test ${names().metric}`),

@@ -66,9 +66,22 @@ def test_a_search_for_a_front_of_several_sizes(make, tmp_path):
     assert [step["trial"] for step in found["hypervolume"]] == [0, 1, 2, 3, 4]
 
 
+def test_the_front_is_that_of_the_measure_asked_for_within_the_limits(make, tmp_path):
+    make.manifest(tmp_path, options={"objective": "weighted", "complexity": ["flops"]})
+    make.record(tmp_path, 0, val_metric=0.9, connections=10, measures={"flops": 900})
+    make.record(tmp_path, 1, val_metric=0.8, connections=20, measures={"flops": 100}, stopped_early=3)
+    make.record(tmp_path, 2, val_metric=0.95, connections=30, measures={"flops": 50}, infeasible="bytes 9 > 8")
+    found = collect(tmp_path)
+    assert (found["objectives"], found["front"], found["best"]) == (["flops"], [0, 1], 0)
+    assert [step["trial"] for step in found["hypervolume"]] == [0, 1]
+    assert found["trials"][1]["stopped_early"] == 3
+    assert found["trials"][2]["infeasible"] == "bytes 9 > 8"
+
+
 def test_hostile_and_damaged_records(make, tmp_path):
     make.record(tmp_path, 0, hyperparameters={"units": 10**400, "x": [1, {"y": 2}]}, seed=2**63)
-    make.record(tmp_path, 1, measures={"latency": -1.0, "bytes": "many", "flops": True})
+    make.record(tmp_path, 1, measures={"latency": -1.0})
+    make.record(tmp_path, 8, measures={"bytes": "many", "flops": True})
     make.record(tmp_path, 2, curve={"loss": ["</script>", None, 1.0], "val_loss": 3})
     make.record(tmp_path, 3, hyperparameters={"units": float("nan")})
     (tmp_path / "trials/0004.json").write_text("{")
@@ -79,7 +92,7 @@ def test_hostile_and_damaged_records(make, tmp_path):
     found = collect(tmp_path)
     json.dumps(found, allow_nan=False)
     assert [trial["trial"] for trial in found["trials"]] == [0, 1, 2, 3, 6]
-    assert found["notes"] == ["3 of 8 trial records cannot be read and are left out."]
+    assert found["notes"] == ["4 of 9 trial records cannot be read and are left out."]
     assert found["curves"]["2"] == {"loss": [None, None, 1.0]}
     assert found["trials"][1]["measures"] == {"connections": 100}
     assert found["networks"]["6"] == {"problem": "Its file is missing."}

@@ -2,13 +2,14 @@
 
 import numpy as np
 import pytest
-from keras_sparse.search.report.hypervolume import hypervolume
+from keras_sparse.search import hypervolume
+from keras_sparse.search.report.growth import growth
 from keras_sparse.search.report.importance import importance
 from keras_sparse.search.report.values import axes
 
 
 def values(points):
-    return [step["value"] for step in hypervolume(dict(enumerate(points)))]
+    return [step["value"] for step in growth(dict(enumerate(points)))]
 
 
 def test_hypervolume_by_hand():
@@ -23,7 +24,7 @@ def test_hypervolume_in_three_dimensions_agrees_with_two():
     rng = np.random.default_rng(0)
     points = [(float(error), float(10 ** rng.uniform(2, 5))) for error in rng.random(40)]
     solid = values([(*point, 7.0) for point in points])  # a third objective that never differs
-    np.testing.assert_allclose(solid, values(points), atol=0.01)
+    np.testing.assert_allclose(solid, values(points), atol=1e-6)
 
 
 def test_hypervolume_of_a_random_cloud_against_a_count():
@@ -35,6 +36,13 @@ def test_hypervolume_of_a_random_cloud_against_a_count():
     x, y = np.meshgrid(grid, grid)
     covered = np.any([(x <= a) & (y <= b) for a, b in gains], axis=0).mean()
     assert exact == pytest.approx(covered, abs=0.01)
+
+
+def test_growth_in_three_dimensions_is_the_volume_of_all_trials_so_far():
+    rng = np.random.default_rng(2)
+    losses = np.concatenate([[[0, 1, 1], [1, 0, 1], [1, 1, 0]], rng.random((25, 3))])
+    found = values([(float(loss[0]), *(10 ** loss[1:]).tolist()) for loss in losses])
+    assert found == pytest.approx([hypervolume(losses[: n + 1], [1.0] * 3) for n in range(len(losses))], abs=1e-6)
 
 
 def tried(n, seed=0):

@@ -1,0 +1,59 @@
+"""Where the connections of a searched network start, beside uniformly at random."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import numpy as np
+
+import keras_sparse as ks
+from keras_sparse.junctions import junctions
+
+PATTERNS: Final = ("random", "balanced", "informative")
+"""Uniform; every unit with equally many inputs; and, in the first junction, only from inputs that vary."""
+_LEAST_DEVIATION = 0.1
+
+
+def informative(features: Any) -> list[int]:
+    """The inputs whose standard deviation is at least a tenth, where most have one: not the nearly constant ones.
+
+    Args:
+        features: Standardised training features, [n, inputs].
+    """
+    return np.flatnonzero(np.std(np.asarray(features), axis=0) >= _LEAST_DEVIATION).tolist()
+
+
+def balanced(
+    shape: tuple[int, int], count: int, rng: np.random.Generator, among: Sequence[int] | None = None
+) -> ks.Connectivity:
+    """Connections that give every output the same number of inputs, or one more, drawn at random.
+
+    Args:
+        shape: (n_in, n_out).
+        count: Number of connections.
+        rng: Draws them.
+        among: Inputs to draw from; all where these are too few.
+    """
+    n_in, n_out = shape
+    inputs = np.arange(n_in) if among is None or len(among) * n_out < count else np.asarray(among)
+    degrees = np.full(n_out, count // n_out)
+    degrees[rng.permutation(n_out)[: count % n_out]] += 1
+    drawn = [rng.choice(inputs, size=degree, replace=False) for degree in degrees]
+    return ks.Connectivity(np.concatenate(drawn), np.repeat(np.arange(n_out), degrees), shape=shape)
+
+
+def place(model: Any, pattern: str, among: Sequence[int] | None) -> None:
+    """Moves the connections of a network that was just built.
+
+    Args:
+        model: A built model of sparse layers.
+        pattern: One of `PATTERNS`.
+        among: The inputs that vary, for "informative".
+    """
+    if pattern == "random":
+        return
+    for number, _, _, kernel in junctions(model):
+        rng = np.random.default_rng([kernel.state().seed & 0xFFFFFFFF, number])
+        chosen = among if pattern == "informative" and number == 0 else None
+        kernel.assign(balanced(kernel.shape, len(kernel), rng, chosen), np.asarray(kernel.values)[: len(kernel)])

@@ -1,0 +1,77 @@
+"""Networks beside the plain ones: other policies, patterns, normalisation, learning rates."""
+
+import keras
+import keras_tuner
+import numpy as np
+import pytest
+from keras_sparse.search.hypermodel import SparseHyperModel, cosine
+from keras_sparse.search.placing import balanced, informative
+from keras_sparse.search.space import MLPSpace
+
+import keras_sparse as ks
+
+BASE = {"hidden_layers": (2, 2), "units": (16,), "input_density": (0.2, 0.3), "batch_sizes": (20,)}
+
+
+def trained(problem, epochs=2, values=None, **space):
+    x, y = problem
+    hypermodel = SparseHyperModel(
+        MLPSpace(**BASE, **space), n_in=12, n_out=3, task="classification", n_train=len(y), informative=range(3, 12)
+    )
+    hp = keras_tuner.HyperParameters()
+    hp.values = dict(values or {})
+    model = hypermodel.build(hp)
+    start = model.layers[0].kernel.connectivity
+    history = hypermodel.fit(hp, model, x, y, validation_data=(x, y), epochs=epochs, verbose=0)
+    return hypermodel, model, start, history.history
+
+
+def test_a_folded_network_is_the_same_network(problem):
+    hypermodel, model, _, _ = trained(problem, normalize=(True,), epochs=4)
+    folded = hypermodel.finished(model)
+    assert not [layer for layer in folded.layers if isinstance(layer, keras.layers.BatchNormalization)]
+    x, y = problem
+    np.testing.assert_allclose(folded.predict(x, verbose=0), model.predict(x, verbose=0), atol=2e-5)
+    sizes = [ks.inspect(m).connections for m in (folded, model)]
+    assert sizes[0] == sizes[1]
+    assert ks.inspect(folded).parameters == ks.inspect(model).parameters - 2 * 2 * 16
+    assert "accuracy" in folded.evaluate(x, y, verbose=0, return_dict=True)
+    assert hypermodel.finished(folded) is folded
+
+
+@pytest.mark.parametrize("policy", ["static", "rigl", "deep-r", "continuous-set"])
+def test_policies(problem, policy):
+    _, model, start, history = trained(problem, policies=(policy,), epochs=3)
+    after = model.layers[0].kernel.connectivity
+    assert len(after) == len(start)
+    if policy != "deep-r":  # which moves what reaches zero only
+        assert (after == start) == (policy == "static")
+    assert np.isfinite(history["loss"]).all()
+
+
+def test_patterns(problem):
+    for pattern in ("balanced", "informative"):
+        _, _, start, _ = trained(problem, patterns=(pattern,))
+        assert np.ptp(start.in_degrees) <= 1
+        if pattern == "informative":
+            assert start.out_degrees[:3].sum() == 0
+
+
+def test_balanced_connections():
+    rng = np.random.default_rng(0)
+    found = balanced((20, 7), 45, rng, among=[1, 2, 3, 4, 5, 6, 7])
+    assert len(found) == 45
+    assert set(found.in_degrees) == {6, 7}
+    assert found.out_degrees[8:].sum() == 0
+    assert len(balanced((20, 7), 45, rng, among=[3])) == 45  # too few: all inputs
+    x = np.c_[np.zeros(50), rng.normal(size=(50, 2)), np.full(50, 3.0)]
+    assert informative(x) == [1, 2]
+
+
+def test_the_learning_rate_rises_and_falls(problem):
+    rate = cosine(0.01, 4000)
+    assert [float(rate(step)) for step in (0, 100, 200, 2100, 4000)] == pytest.approx(
+        [0, 0.005, 0.01, 0.005, 0], abs=1e-4
+    )
+    _, model, _, _ = trained(problem, schedules=("cosine",))
+    assert float(model.optimizer.learning_rate) == pytest.approx(0.0, abs=1e-9)
