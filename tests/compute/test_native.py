@@ -21,22 +21,6 @@ pytestmark = pytest.mark.skipif(library is None, reason="the native kernels are 
 SETS = library.instruction_sets if library else []
 
 
-@pytest.fixture(params=SETS)
-def instruction_set(request):
-    before = library.instruction_set
-    library.use(request.param)
-    yield request.param
-    library.use(before)
-
-
-@pytest.fixture(params=[1, 2, 5])
-def threads(request):
-    before = library.threads
-    library.set_threads(request.param)
-    yield request.param
-    library.set_threads(before)
-
-
 def built(n_in, n_out, density, compute="native", **kwargs):
     layer = ks.SparseDense(n_out, density=density, compute=compute, seed=0, use_bias=False, **kwargs)
     layer.build((None, n_in))

@@ -10,23 +10,6 @@ from keras_sparse.compute.native.library import load
 
 library = load()
 pytestmark = pytest.mark.skipif(library is None, reason="the native kernels are not installed")
-SETS = library.instruction_sets if library else []
-
-
-@pytest.fixture(params=SETS)
-def instruction_set(request):
-    before = library.instruction_set
-    library.use(request.param)
-    yield request.param
-    library.use(before)
-
-
-@pytest.fixture(params=[1, 3])
-def threads(request):
-    before = library.threads
-    library.set_threads(request.param)
-    yield request.param
-    library.set_threads(before)
 
 
 def built(channels, filters, density, size=3, **arguments):

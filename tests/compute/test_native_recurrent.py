@@ -11,24 +11,7 @@ from keras_sparse.compute.native.library import load
 
 library = load()
 pytestmark = pytest.mark.skipif(library is None, reason="the native kernels are not installed")
-SETS = library.instruction_sets if library else []
 LAYERS = {"lstm": ks.SparseLSTM, "gru": ks.SparseGRU, "simple": ks.SparseSimpleRNN}
-
-
-@pytest.fixture(params=SETS)
-def instruction_set(request):
-    before = library.instruction_set
-    library.use(request.param)
-    yield request.param
-    library.use(before)
-
-
-@pytest.fixture(params=[1, 3])
-def threads(request):
-    before = library.threads
-    library.set_threads(request.param)
-    yield request.param
-    library.set_threads(before)
 
 
 def built(kind, n_in, units, density=0.3, **arguments):
