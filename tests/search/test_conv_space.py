@@ -8,10 +8,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from keras_sparse.search import measures
 from keras_sparse.search.conv_space import ConvSpace
 from keras_sparse.search.encoding import Encoding
-
-import keras_sparse as ks
 
 options = st.sets(st.integers(1, 9), min_size=1, max_size=3).map(lambda s: tuple(sorted(s)))
 spaces = st.builds(
@@ -58,11 +57,13 @@ def test_no_network_is_larger_than_the_reference(space, height, width, channels,
 
 @settings(max_examples=12, deadline=None)
 @given(spaces, sides, sides, st.integers(1, 3), st.integers(0, 2**31), st.booleans())
-def test_every_network_can_be_built_and_has_the_connections_foretold(space, height, width, channels, seed, padded):
+def test_every_network_can_be_built_and_costs_what_is_foretold(space, height, width, channels, seed, padded):
     n_in = (height, width, channels)[2 - space.dimensions :]
     values = drawn(space, seed)
     model = space.build(values, n_in, 3, task="classification", padded=padded and space.dimensions == 1)
-    assert ks.inspect(model).connections == space.connections(values, n_in, 3)
+    found = measures.static(model)
+    assert space.known(values, n_in, 3) == found
+    assert all(0 < found[name] <= most for name, most in space.references(n_in, 3).items() if name != "bytes")
     assert np.allclose(model(np.ones((2, *n_in), "float32")).numpy().sum(axis=1), 1, atol=1e-5)
 
 
@@ -92,6 +93,15 @@ def test_the_reference_is_the_largest_network_also_where_strides_leave_less_to_f
     # Without a hidden layer, if that is more.
     space = ConvSpace(heads=("average",), blocks=(1, 1), hidden_units=(0, 32))
     assert space.reference_size((8, 8, 1), 900) == 25 * 64 + 64 * 900
+
+
+def test_the_reference_in_operations_counts_every_place():
+    space = ConvSpace(blocks=(1, 1), filters=(4,), kernel_sizes=(3,), strides=(1, 2), heads=("average",))
+    # 3·3·2·4 weights at 8·8 places, average, 4·128, 128·5.
+    assert space.references((8, 8, 2), 5)["flops"] == 2 * (72 * 64 + 512 + 640)
+    slowest = space.slowest((8, 8, 2), 5)
+    assert (slowest["stride_1"], slowest["hidden_units"]) == (1, 128)
+    assert not [name for name in slowest if "density" in name]
 
 
 def test_hyperparameters_exist_only_in_networks_that_have_them():

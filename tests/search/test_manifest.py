@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import pytest
+from keras_sparse.search import ConvSpace, MLPSpace, RecurrentSpace
 from keras_sparse.search.errors import ResumeMismatchError, RunDirectoryError
 from keras_sparse.search.manifest import RunManifest
 
@@ -42,6 +43,17 @@ def test_anything_else_is_refused_and_shown(changes, line):
         replace(MANIFEST, **changes).check_resumable(MANIFEST)
     assert str(caught.value).splitlines()[1:-1] == [line]
     assert caught.value.exit_code == 2
+
+
+@pytest.mark.parametrize("space", [MLPSpace(units=(8,)), ConvSpace(), RecurrentSpace()])
+def test_a_run_from_before_a_field_was_added_goes_on_with_its_default(space):
+    now = replace(MANIFEST, space=space.to_dict(), options={**MANIFEST.options, "objective": "weighted"})
+    new = {"policies", "patterns", "normalize", "schedules"}
+    before = replace(MANIFEST, space={name: value for name, value in now.space.items() if name not in new})
+    now.check_resumable(before)
+    other = replace(now, space={**now.space, "policies": ["rigl"]})
+    with pytest.raises(ResumeMismatchError, match=r'space.policies: \["set"\] -> \["rigl"\]'):
+        other.check_resumable(before)
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"schema": 1}', '{"schema": "x"}', "\udcff"])

@@ -8,11 +8,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from keras_sparse.search import measures
 from keras_sparse.search.data.statistics import PADDING
 from keras_sparse.search.encoding import Encoding
 from keras_sparse.search.recurrent_space import RecurrentSpace
-
-import keras_sparse as ks
 
 spaces = st.builds(
     RecurrentSpace,
@@ -61,7 +60,7 @@ def test_connections_by_hand_and_as_built(changes, count):
     space, values = RecurrentSpace(), VALUES | changes
     assert space.connections(values, (6, 12), 9) == count
     model = space.build(values, (6, 12), 9, task="classification")
-    assert ks.inspect(model).connections == count
+    assert space.known(values, (6, 12), 9) == measures.static(model)
     assert model.output_shape == (None, 9)
     assert model.layers[0].name == "recurrent_1"
 
@@ -112,6 +111,9 @@ def test_the_default_space_suits_the_sequences():
         ({"units": (0,)}, "units: expected ascending"),
         ({"recurrent_density": (0, 1)}, "recurrent_density: expected"),
         ({"zeta": (True, True)}, "zeta: expected"),
+        ({"policies": ("dense",)}, "policies: expected some of set, static"),
+        ({"patterns": ("informative",)}, "patterns: expected some of random, balanced, each once"),
+        ({"schedules": "cosine"}, "schedules: expected some of constant, cosine"),
     ],
 )
 def test_ranges_are_checked(changes, message):
@@ -122,3 +124,14 @@ def test_ranges_are_checked(changes, message):
 def test_examples_of_another_rank_are_refused():
     with pytest.raises(ValueError, match=r"needs n_in = \(time, features\), got \(8, 8, 1\)"):
         RecurrentSpace().reference_size((8, 8, 1), 9)
+
+
+def test_normalisation_is_no_field_of_it():
+    with pytest.raises(ValueError, match=r"no field normalize; it has .*layers"):
+        RecurrentSpace.from_dict({"normalize": [True]})
+
+
+def test_the_reference_in_operations_counts_every_step():
+    space = RecurrentSpace(cells=("gru",), layers=(1, 1), units=(8,), hidden_units=(0,))
+    assert space.references((7, 5), 3)["flops"] == 2 * (7 * (5 * 24 + 8 * 24) + 8 * 3)
+    assert space.slowest((7, 5), 3) == {"cell": "gru", "layers": 1, "units_1": 8, "head": "last", "hidden_units": 0}

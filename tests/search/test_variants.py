@@ -4,11 +4,14 @@ import keras
 import keras_tuner
 import numpy as np
 import pytest
+from keras_sparse.search.conv_space import ConvSpace
 from keras_sparse.search.hypermodel import SparseHyperModel, cosine
 from keras_sparse.search.placing import balanced, informative
+from keras_sparse.search.recurrent_space import RecurrentSpace
 from keras_sparse.search.space import MLPSpace
 
 import keras_sparse as ks
+from keras_sparse.junctions import junctions
 
 BASE = {"hidden_layers": (2, 2), "units": (16,), "input_density": (0.2, 0.3), "batch_sizes": (20,)}
 
@@ -37,6 +40,47 @@ def test_a_folded_network_is_the_same_network(problem):
     assert ks.inspect(folded).parameters == ks.inspect(model).parameters - 2 * 2 * 16
     assert "accuracy" in folded.evaluate(x, y, verbose=0, return_dict=True)
     assert hypermodel.finished(folded) is folded
+
+
+@pytest.mark.parametrize("dimensions", [1, 2])
+def test_a_folded_convolutional_network_is_the_same_network(dimensions):
+    n_in = (6, 5, 2)[2 - dimensions :]
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(80, *n_in)).astype("float32"), rng.integers(3, size=80)
+    space = ConvSpace(
+        dimensions=dimensions, blocks=(2, 2), filters=(6,), heads=("flatten",), hidden_units=(8,), normalize=(True,)
+    )
+    hypermodel = SparseHyperModel(space, n_in=n_in, n_out=3, task="classification", padded=dimensions == 1)
+    hp = keras_tuner.HyperParameters()
+    model = hypermodel.build(hp)
+    hypermodel.fit(hp, model, x, y, epochs=3, verbose=0)
+    folded = hypermodel.finished(model)
+    assert sum(isinstance(layer, keras.layers.BatchNormalization) for layer in model.layers) == 3
+    assert not any(isinstance(layer, keras.layers.BatchNormalization) for layer in folded.layers)
+    np.testing.assert_allclose(folded.predict(x, verbose=0), model.predict(x, verbose=0), atol=2e-5)
+
+
+@pytest.mark.parametrize(
+    ("space", "n_in"),
+    [
+        (ConvSpace(blocks=(1, 1), policies=("rigl",), patterns=("balanced",), schedules=("cosine",)), (6, 5, 2)),
+        (RecurrentSpace(layers=(1, 1), policies=("rigl",), patterns=("balanced",), schedules=("cosine",)), (4, 5)),
+    ],
+)
+def test_other_kinds_of_networks_have_policies_patterns_and_schedules_too(space, n_in):
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(60, *n_in)).astype("float32"), rng.integers(3, size=60)
+    hypermodel = SparseHyperModel(space, n_in=n_in, n_out=3, task="classification")
+    hp = keras_tuner.HyperParameters()
+    model = hypermodel.build(hp)
+    start = [junction.kernel.connectivity for junction in junctions(model)]
+    assert all(np.ptp(connectivity.in_degrees) <= 1 for connectivity in start)
+    hypermodel.fit(hp, model, x, y, epochs=3, verbose=0)
+    after = [junction.kernel.connectivity for junction in junctions(model)]
+    assert [len(connectivity) for connectivity in after] == [len(connectivity) for connectivity in start]
+    assert any(a != b for a, b in zip(after, start, strict=True))
+    assert float(model.optimizer.learning_rate) < hp.get("learning_rate") / 2  # not 0: RigL's probes are no steps
+    assert hypermodel.finished(model) is model
 
 
 @pytest.mark.parametrize("policy", ["static", "rigl", "deep-r", "continuous-set"])
