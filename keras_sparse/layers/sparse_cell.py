@@ -209,7 +209,7 @@ class SparseCell(SparseLayer):
             return None
         from ..compute.native.recurrent import Factor, recur
 
-        x = ops.cast(sequences, self.compute_dtype)
+        x: Tensor = ops.cast(sequences, self.compute_dtype)
         if dropped is not None:
             x *= ops.expand_dims(dropped, 1)
         kernel, recurrent = Factor(*by.kernel.stored, by.bias), Factor(*by.recurrent.stored, by.recurrent_bias)

@@ -216,7 +216,8 @@ class RBM(BinaryUnits, keras.Model):
 
         biases = [ops.cast(paths.value(bias), "float32") for bias in (self.visible_bias, self.hidden.bias)]
         # A number below 2⁶⁴ from the two below 2³² that a seed is made of.
-        high, low = ops.split(ops.cast(self.seed_generator.next(), "int64"), 2)
+        seed: Any = ops.split(ops.cast(self.seed_generator.next(), "int64"), 2)
+        high, low = seed
         found = contrast(visible, values, index, *biases, steps=self.cd, seed=high * 2**32 + low)
         self._reconstruction.update_state(found.error / visible.shape[1])
         self._free_energy.update_state(found.energy)

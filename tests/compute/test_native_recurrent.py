@@ -188,9 +188,9 @@ def test_second_derivatives_are_refused_with_a_way_out():
 def test_a_broken_index_is_an_error(which, row):
     layer = built("lstm", 6, 7)
     factors = [recurrent.Factor(*k.multiplier().stored, None) for k in (layer.kernel, layer.recurrent_kernel)]
-    index = factors[which].index
+    index = factors[which].stored
     rows = tf.tensor_scatter_nd_update(index.rows, [[3]], tf.constant([row], tf.int64))
-    factors[which] = factors[which]._replace(index=index._replace(rows=rows))
+    factors[which] = factors[which]._replace(stored=index._replace(rows=rows))
     with pytest.raises(tf.errors.InvalidArgumentError, match="the index is broken"):
         recur(factors)
 

@@ -18,12 +18,12 @@ class Factor(NamedTuple):
 
     Attributes:
         values: float32, [capacity].
-        index: the stored connections.
+        stored: the connections.
         bias: [gates · units], or None.
     """
 
     values: Tensor
-    index: Stored
+    stored: Stored
     bias: Tensor | None
 
 
@@ -64,17 +64,17 @@ def recur(
         kernel.values,
         recurrent.values,
         *(empty if f.bias is None else tf.cast(f.bias, tf.float32) for f in (kernel, recurrent)),
-        recurrent.index.ids,
-        recurrent.index.rows,
-        kernel.index.ids,
-        kernel.index.rows,
+        recurrent.stored.ids,
+        recurrent.stored.rows,
+        kernel.stored.ids,
+        kernel.stored.rows,
         cell=CELLS.index(cell),
         backwards=backwards,
         every=every,
         keep=keep,
-        **_sizes(kernel.index, recurrent.index),
+        **_sizes(kernel.stored, recurrent.stored),
     )
-    units = recurrent.index.layout.shape[0]
+    units = recurrent.stored.layout.shape[0]
     y = shaped(y, x.shape[0], x.shape[1] if every else 1, units)
     last = y[:, -1]
     return y, [last, shaped(c, x.shape[0], units)] if cell == _REMEMBERS else [last]
