@@ -8,12 +8,17 @@ import keras
 import numpy as np
 import pytest
 
+from keras_sparse.compute.native.library import load
+
 if keras.backend.backend() == "tensorflow":
     import tensorflow as tf
 
     tf.config.set_logical_device_configuration(
         tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration() for _ in range(2)]
     )
+
+
+library = load()
 
 
 def pytest_collection_modifyitems(items):
@@ -34,6 +39,24 @@ def two_devices():
     """A MirroredStrategy; collective operations of several in one process get into each other's way."""
     plain = tf.distribute.ReductionToOneDevice()
     return tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"], cross_device_ops=plain)
+
+
+@pytest.fixture(params=library.instruction_sets if library else [])
+def instruction_set(request):
+    """One after another, the instruction sets that this processor has for the native kernels."""
+    before = library.instruction_set
+    library.use(request.param)
+    yield request.param
+    library.use(before)
+
+
+@pytest.fixture(params=[1, 3])
+def threads(request):
+    """A number of threads of the native kernels: one, and perhaps more than there are processors."""
+    before = library.threads
+    library.set_threads(request.param)
+    yield request.param
+    library.set_threads(before)
 
 
 @pytest.fixture
