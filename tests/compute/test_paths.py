@@ -46,7 +46,7 @@ def gradients(kernel, x, dy):
 )
 def test_agrees_with_a_float64_sum(path, n_in, n_out, density, batch, spare):
     rng = np.random.default_rng(n_in + n_out)
-    k = max(1, round(density * n_in * n_out))
+    k = max(1, round(density * (n_in * n_out)))
     layer = built(n_in, n_out, density, path, capacity=min(n_in * n_out, k + 7) if spare else None)
     kernel, c = layer.kernel, layer.kernel.connectivity
     assert len(c) == k

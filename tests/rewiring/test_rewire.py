@@ -106,7 +106,7 @@ def ks_survivors(values, zeta):
 )
 def test_updates_keep_the_invariants(n_in, n_out, density, zeta, seed, spare):
     """Invariants 1 to 4: unique, exact, aligned, tail zero, reproducible."""
-    connections = max(1, round(density * n_in * n_out))
+    connections = max(1, round(density * (n_in * n_out)))
     results = []
     for _ in range(2):
         layer = ks.SparseDense(
