@@ -114,10 +114,6 @@ class Chain {
   const Tiles& tiles_;
 };
 
-void add_to(float* sums, const float* more, int64_t count) {
-  for (int64_t k = 0; k < count; k++) sums[k] += more[k];
-}
-
 }  // namespace
 
 Status contrast(const Kernels& kernels, const Junction& w, const Contrast& c) {

@@ -42,10 +42,7 @@ Status gradients_tiles(const Kernels& kernels, const Junction& w, const Backward
     }
   });
   if (g.dbias) add_up(tile_sums, tiles.count(), w.n_out, g.dbias);
-  for (int64_t group = 1; g.dw && group < groups; group++) {
-    const float* more = sums + group * dw_floats;
-    for (int64_t k = 0; k < count; k++) g.dw[k] += more[k];
-  }
+  for (int64_t group = 1; g.dw && group < groups; group++) add_to(g.dw, sums + group * dw_floats, count);
   return check.status();
 }
 

@@ -147,12 +147,15 @@ struct Packing {
   }
 };
 
+// sums += more
+inline void add_to(float* sums, const float* more, int64_t count) {
+  for (int64_t k = 0; k < count; k++) sums[k] += more[k];
+}
+
 // to[f] = Σ_t from[t][f]
 inline void add_up(const float* from, int64_t count, int64_t features, float* to) {
   std::memcpy(to, from, features * sizeof(float));
-  for (int64_t t = 1; t < count; t++) {
-    for (int64_t f = 0; f < features; f++) to[f] += from[t * features + f];
-  }
+  for (int64_t t = 1; t < count; t++) add_to(to, from + t * features, features);
 }
 
 // One sample as float32, and back.

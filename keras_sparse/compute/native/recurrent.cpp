@@ -226,10 +226,6 @@ Status check_index(const Kernels& kernels, const Recurrence& r, Team& team) {
   return Status::ok;
 }
 
-void add_to(float* sums, const float* more, int64_t count) {
-  for (int64_t k = 0; k < count; k++) sums[k] += more[k];
-}
-
 }  // namespace
 
 int64_t saved_floats(const Kernels& kernels, const Recurrence& r, int64_t batch, int64_t time) {
