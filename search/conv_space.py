@@ -14,7 +14,7 @@ from .base_space import Kernel, Space, dense_kernels, head_junctions
 from .data.forms import Form
 from .networks import Convolution, build_cnn
 from .objective import Task
-from .ranges import Range, batches, declare_head, log_range, widened, width
+from .ranges import Range, batches, declare_head, declare_layers, log_range, widened, width
 
 _HEADS = ("average", "max", "flatten")
 _LARGE = 32
@@ -129,12 +129,7 @@ class ConvSpace(Space):
         """
         fewest, most = self.blocks
         hp.Int("blocks", fewest, most, default=max(fewest, min(2, most)))
-        for block in range(1, most + 1):
-            if block <= fewest:
-                self._declare_block(hp, block)
-            else:
-                with hp.conditional_scope("blocks", list(range(block, most + 1))):
-                    self._declare_block(hp, block)
+        declare_layers(hp, "blocks", self.blocks, self._declare_block)
         declare_head(hp, self)
 
     def _declare_block(self, hp: Any, block: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 Range = tuple[float, float]
@@ -24,6 +25,24 @@ def log_range(hp: Any, name: str, bounds: Range) -> None:
 def width(hp: Any, name: str, options: tuple[int, ...]) -> None:
     """Registers a width; a search starts with a rather large one."""
     hp.Choice(name, list(options), default=options[_START * len(options) // 3])
+
+
+def declare_layers(hp: Any, depth: str, counts: tuple[int, int], declare: Callable[[Any, int], None]) -> None:
+    """Registers what each layer has, where the hyperparameter `depth` says that the network has the layer.
+
+    Args:
+        hp: A `keras_tuner.HyperParameters`.
+        depth: Its number of layers, registered before.
+        counts: Fewest and most layers.
+        declare: Registers the hyperparameters of layer 1, 2, ….
+    """
+    fewest, most = counts
+    for layer in range(1, most + 1):
+        if layer <= fewest:
+            declare(hp, layer)
+        else:
+            with hp.conditional_scope(depth, list(range(layer, most + 1))):
+                declare(hp, layer)
 
 
 def declare_head(hp: Any, space: Any) -> None:

@@ -12,7 +12,7 @@ from .base_space import Kernel, Space, dense_kernels, head_junctions
 from .data.forms import Form
 from .networks import Recurrence, build_rnn
 from .objective import Task
-from .ranges import Range, batches, declare_head, log_range, widened, width
+from .ranges import Range, batches, declare_head, declare_layers, log_range, widened, width
 
 _GATES = {"lstm": 4, "gru": 3}
 _BIASES = {"lstm": 4, "gru": 6}
@@ -107,12 +107,7 @@ class RecurrentSpace(Space):
         hp.Choice("cell", list(self.cells), default=self.cells[0])
         fewest, most = self.layers
         hp.Int("layers", fewest, most, default=fewest)
-        for layer in range(1, most + 1):
-            if layer <= fewest:
-                self._declare_layer(hp, layer)
-            else:
-                with hp.conditional_scope("layers", list(range(layer, most + 1))):
-                    self._declare_layer(hp, layer)
+        declare_layers(hp, "layers", self.layers, self._declare_layer)
         declare_head(hp, self)
 
     def _declare_layer(self, hp: Any, layer: int) -> None:

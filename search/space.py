@@ -14,7 +14,7 @@ from .data.forms import Form
 from .networks import Junction, build_mlp
 from .objective import Task
 from .placing import PATTERNS
-from .ranges import Range, batches, log_range, widened, width
+from .ranges import Range, batches, declare_layers, log_range, widened, width
 
 _WIDTHS = (32, 48, 64, 96, 128, 192, 256, 384, 512)
 
@@ -99,12 +99,7 @@ class MLPSpace(Space):
         """
         fewest, most = self.hidden_layers
         hp.Int("hidden_layers", fewest, most, default=fewest)
-        for layer in range(1, most + 1):
-            if layer <= fewest:
-                self._declare_layer(hp, layer)
-            else:
-                with hp.conditional_scope("hidden_layers", list(range(layer, most + 1))):
-                    self._declare_layer(hp, layer)
+        declare_layers(hp, "hidden_layers", self.hidden_layers, self._declare_layer)
         log_range(hp, "density_output", self.output_density)
 
     def _declare_layer(self, hp: Any, layer: int) -> None:

@@ -31,7 +31,10 @@ def test_what_is_read_is_what_keras_reads(tmp_path):
     model.save(tmp_path / "m.keras")
     found = junctions(tmp_path / "m.keras")
     expected = ks.inspect(model).junctions
-    key = lambda j: (j.shape, j.connections, j.bytes)  # noqa: E731
+
+    def key(j):
+        return j.shape, j.connections, j.bytes
+
     assert [key(j) for j in found[:5]] == [key(j) for j in expected[:5]]
     assert sorted(map(key, found)) == sorted(map(key, expected))
     assert [j.name for j in found[:5]] == ["conv", "wide", "inner", "full", "both/backward_layer/kernel"]
