@@ -17,7 +17,7 @@ REPRODUCE_ARGS = $(if $(DATA_DIR),--data-dir $(DATA_DIR)) $(if $(SEEDS),--seeds 
 QUICK = --output build/bench/quick --seconds 0.1
 
 .DEFAULT_GOAL := help
-.PHONY: reproduce help demo test test-slow sanitize lint types format bench bench-quick bench-kernels bench-peers bench-scale bench-picture clean
+.PHONY: reproduce help demo test test-slow sanitize lint types format bench bench-quick bench-kernels bench-ceilings bench-peers bench-scale bench-picture clean
 
 help:  ## Show this list.
 	@grep -E '^[a-z-]+%?:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+%?):.*## */\1|/' | awk -F'|' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -88,6 +88,13 @@ bench-kernels: build/kernels  ## Time the native kernels without TensorFlow arou
 build/kernels: benchmarks/kernels.cpp $(NATIVE)
 	@mkdir -p build
 	$(CXX) -std=c++17 -O3 -ffp-contract=fast -Wno-maybe-uninitialized -Ikeras_sparse/compute/native $< $(KERNELS) -o $@ -pthread
+
+bench-ceilings: build/ceilings  ## Measure what this machine allows any kernel.
+	build/ceilings $(THREADS)
+
+build/ceilings: benchmarks/ceilings.cpp
+	@mkdir -p build
+	$(CXX) -std=c++17 -O3 -march=native -ffp-contract=fast -Wno-psabi $< -o $@ -pthread
 
 bench-peers: $(VENV)/.installed build/peers/.installed  ## Time junctions against sparselab, installed in build/peers.
 	BENCH_THREADS=2 $(BIN)/python benchmarks/peers.py --peer sparselab
