@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from .doctor import doctor
 from .export import export
 from .inspect import inspect
 from .report import report
@@ -25,5 +26,5 @@ def main() -> None:
     """
 
 
-for _command in (search, train, inspect, export, report):
+for _command in (search, train, inspect, export, report, doctor):
     main.add_command(_command)

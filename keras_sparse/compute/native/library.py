@@ -66,21 +66,29 @@ class Library:
         self.binary.keras_sparse_set_threads(threads)
 
 
-@cache
 def load() -> Library | None:
     """Return the native kernels, or None, with one line in the log, where they cannot be used.
 
     The environment variable KERAS_SPARSE_INSTRUCTION_SET names an instruction set to use instead of the best one, or
     "none" to do without native kernels; KERAS_SPARSE_THREADS the number of threads, by default TensorFlow's.
     """
+    return _try()[0]
+
+
+def obstacle() -> str:
+    """Return why there are no native kernels; empty where there are."""
+    return _try()[1]
+
+
+@cache
+def _try() -> tuple[Library | None, str]:
     if os.environ.get(INSTRUCTION_SET) == "none":
-        return None
+        return None, f"the environment variable {INSTRUCTION_SET} is none."
     try:
-        library = _load()
+        return _load(), ""
     except Exception as error:
         _log.warning("keras_sparse: no native kernels, the stock path is used: %s", error)
-        return None
-    return library
+        return None, str(error)
 
 
 def _load() -> Library:
