@@ -17,7 +17,7 @@ REPRODUCE_ARGS = $(if $(DATA_DIR),--data-dir $(DATA_DIR)) $(if $(SEEDS),--seeds 
 QUICK = --output build/bench/quick --seconds 0.1
 
 .DEFAULT_GOAL := help
-.PHONY: reproduce help demo test test-slow sanitize lint types format bench bench-quick bench-kernels bench-ceilings bench-peers bench-scale bench-picture clean
+.PHONY: reproduce help demo test test-slow release sanitize lint types format bench bench-quick bench-kernels bench-ceilings bench-peers bench-scale bench-picture clean
 
 help:  ## Show this list.
 	@grep -E '^[a-z-]+%?:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+%?):.*## */\1|/' | awk -F'|' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -27,6 +27,10 @@ demo: $(VENV)/.installed  ## Search for a small, accurate, sparse network on han
 
 test: $(VENV)/.test-installed  ## Run the tests.
 	$(BIN)/python -m pytest -n $(TEST_JOBS) --maxprocesses 4 --dist worksteal $(PYTEST_ARGS)
+
+release: $(VENV)/.release-installed  ## Build sdist and wheel into dist/, and try the wheel in a clean environment.
+	rm -rf dist
+	KERAS_SPARSE_DIST=dist $(BIN)/python -m pytest -m slow tests/test_release.py
 
 test-slow: $(VENV)/.test-installed  ## Run the tests that take minutes each.
 	$(BIN)/python -m pytest -m slow $(PYTEST_ARGS)
@@ -132,6 +136,10 @@ $(VENV)/.installed: pyproject.toml $(NATIVE) | $(BIN)/python
 $(VENV)/.test-installed: pyproject.toml $(NATIVE) | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test]'
 	@touch $@ $(VENV)/.installed
+
+$(VENV)/.release-installed: pyproject.toml $(NATIVE) | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[release]'
+	@touch $@ $(VENV)/.test-installed $(VENV)/.installed
 
 $(VENV)/.dev-installed: pyproject.toml $(NATIVE) | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'

@@ -38,4 +38,9 @@ kernels = Extension(
     optional=True,
 )
 
-setup(ext_modules=[kernels], cmdclass={"build_ext": BuildKernels})
+# One wheel of a platform serves every Python from this one on.
+setup(
+    ext_modules=[kernels],
+    cmdclass={"build_ext": BuildKernels},
+    options={"bdist_wheel": {"py_limited_api": "cp311"}},
+)
