@@ -39,6 +39,8 @@ class SparseLayer(keras.layers.Layer):
 
         `dims` are those that Keras' kernel has, which rules of density go by; default `shape`.
         """
+        if self.quantization_mode is not None:
+            raise ValueError(f"{_not_quantized(self)} Give it a floating-point dtype policy such as 'mixed_bfloat16'.")
         connections = initial_count(pattern, shape if dims is None else dims, density)
         first = pattern
         built: int | None = getattr(self, "_built_capacities", {}).get(name)
@@ -57,6 +59,18 @@ class SparseLayer(keras.layers.Layer):
         )
         kernel.pattern = pattern
         return kernel
+
+    def quantize(self, mode: Any = None, type_check: bool = True, config: Any = None) -> None:
+        """Refuse: `keras.Model.quantize` leaves sparse layers as they are, with this as a warning.
+
+        Raises:
+            NotImplementedError: always.
+        """
+        del type_check, config
+        raise NotImplementedError(
+            f"{_not_quantized(self)} It stays as it is, others become {mode}. Export the model, and quantize that: "
+            "`ksparse export MODEL PATH --format litert --quantize int8`."
+        )
 
     def save_own_variables(self, store: dict[str, Any]) -> None:
         """Write the connections and the bias."""
@@ -117,6 +131,10 @@ class SparseLayer(keras.layers.Layer):
     def from_config(cls, config: dict[str, Any]) -> Self:
         """Return the layer that `get_config` described."""
         return cls(**restored(config))
+
+
+def _not_quantized(layer: keras.layers.Layer) -> str:
+    return f"{layer.name}: {type(layer).__name__} cannot be quantized, since its connections are trained and rewired."
 
 
 def _layout_key(kernel: str) -> str:
