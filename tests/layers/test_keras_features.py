@@ -43,7 +43,7 @@ def test_every_sparse_layer_refuses_to_be_quantized(layer, shape):
 
 
 def test_a_quantized_dtype_policy_is_refused():
-    with pytest.raises(ValueError, match="cannot be quantized.*mixed_bfloat16"):
+    with pytest.raises(ValueError, match=r"cannot be quantized.*mixed_bfloat16"):
         ks.SparseDense(3, dtype="int8_from_float32").build((None, 4))
 
 
