@@ -43,6 +43,8 @@ class MLPSpace(Space):
             "informative" (balanced, and in the first junction off inputs that hardly vary).
         normalize: Whether hidden layers may have batch normalisation; it is folded into the network that is kept.
         schedules: What may become of the learning rate: "constant", or "cosine" (200 steps up, then down to 0).
+        rhythms: When connections may move: "epoch", or every so many steps, e.g. 150.
+        newcomers: Where Adam's second moment of a new connection may start: "initial" or "mean", see `ks.Rewire`.
 
     Raises:
         ValueError: A range is empty, descending or outside its bounds.

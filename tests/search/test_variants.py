@@ -119,3 +119,42 @@ def test_the_learning_rate_rises_and_falls(problem):
     )
     _, model, _, _ = trained(problem, schedules=("cosine",))
     assert float(model.optimizer.learning_rate) == pytest.approx(0.0, abs=1e-9)
+
+
+@pytest.mark.parametrize(("policy", "rhythm"), [("rigl", 5), ("set", 6), ("continuous-set", 6)])
+def test_connections_move_every_so_many_steps(problem, policy, rhythm, monkeypatch):
+    seen = {}
+
+    class Seen(ks.Rewire):
+        def __init__(self, *args, **kwargs):
+            super().__init__(*args, **kwargs)
+            seen.update(kwargs, callback=self)
+
+    monkeypatch.setattr(ks, "Rewire", Seen)
+    _, model, start, _ = trained(
+        problem, policies=(policy,), rhythms=(rhythm,), newcomers=("mean",), epochs=4, values={"zeta": 0.3}
+    )
+    assert seen["newcomers"] == "mean"
+    assert seen["every"] == (1 if policy == "continuous-set" else rhythm)
+    steps = {entry["step"] for entry in seen["callback"].history}
+    if policy != "continuous-set":
+        assert rhythm % model.steps_per_execution == 0
+        due = int(model.optimizer.iterations) // rhythm
+        # The last execution of an epoch may be a shorter one; RigL stops after three quarters, and looks at a step.
+        assert due / 2 <= len(steps) <= due + 1
+    assert model.layers[0].kernel.connectivity != start
+
+
+def test_rhythms_are_searched(problem):
+    space = MLPSpace(**BASE, rhythms=("epoch", 4), newcomers=("initial", "mean"))
+    assert MLPSpace.from_dict(space.to_dict()) == space
+    hp = keras_tuner.HyperParameters()
+    space.declare(hp)
+    assert hp.values["rhythm"] == "epoch"
+    _, model, start, _ = trained(
+        problem, rhythms=("epoch", 4), newcomers=("initial", "mean"), values={"rhythm": "4", "newcomers": "mean"}
+    )
+    assert 4 % model.steps_per_execution == 0
+    for wrong in ((), (0,), ("batch",), (4, 4), (2.5,)):
+        with pytest.raises(ValueError, match="rhythms: expected"):
+            MLPSpace(rhythms=wrong)
