@@ -151,7 +151,7 @@ def test_rhythms_are_searched(problem):
     hp = keras_tuner.HyperParameters()
     space.declare(hp)
     assert hp.values["rhythm"] == "epoch"
-    _, model, start, _ = trained(
+    _, model, *_ = trained(
         problem, rhythms=("epoch", 4), newcomers=("initial", "mean"), values={"rhythm": "4", "newcomers": "mean"}
     )
     assert 4 % model.steps_per_execution == 0
