@@ -16,6 +16,7 @@ from .objective import Task
 from .placing import PATTERNS
 from .ranges import Range, batches, declare_layers, log_range, widened, width
 
+SCALINGS = ("each", "shared")
 _WIDTHS = (32, 48, 64, 96, 128, 192, 256, 384, 512)
 
 
@@ -45,6 +46,8 @@ class MLPSpace(Space):
         schedules: What may become of the learning rate: "constant", or "cosine" (200 steps up, then down to 0).
         rhythms: When connections may move: "epoch", or every so many steps, e.g. 150.
         newcomers: Where Adam's second moment of a new connection may start: "initial" or "mean", see `ks.Rewire`.
+        scaling: How features are standardised: "each" by its own mean and deviation, or all by "shared" ones, which
+            suits pixels: those at the margin, which are seldom on, are then not blown up.
 
     Raises:
         ValueError: A range is empty, descending or outside its bounds.
@@ -66,11 +69,14 @@ class MLPSpace(Space):
     hidden_density: Range = (0.01, 0.07)
     output_density: Range = (0.1, 0.25)
     normalize: tuple[bool, ...] = (False,)
+    scaling: str = "each"
 
     def __post_init__(self) -> None:
         super().__post_init__()
         self._check_counts("hidden_layers")
         self._check_options("units")
+        if self.scaling not in SCALINGS:
+            raise ValueError(f"scaling must be one of {', '.join(SCALINGS)}, got {self.scaling!r}.")
 
     @property
     def form(self) -> Form:
