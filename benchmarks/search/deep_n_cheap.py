@@ -63,6 +63,7 @@ SPACE = MLPSpace(
     schedules=("cosine",),
     rhythms=(150,),
     newcomers=("mean",),
+    dropouts=(0.0, 0.1, 0.2),
     scaling="shared",
 )
 CANDIDATES = 3

@@ -4,7 +4,9 @@ import keras
 import keras_tuner
 import numpy as np
 import pytest
+from keras_sparse.search import search
 from keras_sparse.search.conv_space import ConvSpace
+from keras_sparse.search.data import load
 from keras_sparse.search.hypermodel import SparseHyperModel, cosine
 from keras_sparse.search.placing import balanced, informative
 from keras_sparse.search.recurrent_space import RecurrentSpace
@@ -158,3 +160,30 @@ def test_rhythms_are_searched(problem):
     for wrong in ((), (0,), ("batch",), (4, 4), (2.5,)):
         with pytest.raises(ValueError, match="rhythms: expected"):
             MLPSpace(rhythms=wrong)
+
+
+def test_dropout(problem):
+    hypermodel, model, _, _ = trained(problem, dropouts=(0.0, 0.3), normalize=(True,), values={"dropout": 0.3})
+    rates = [layer.rate for layer in model.layers if isinstance(layer, keras.layers.Dropout)]
+    assert rates == [0.3, 0.3]
+    x, _ = problem
+    folded = hypermodel.finished(model)
+    np.testing.assert_allclose(folded.predict(x, verbose=0), model.predict(x, verbose=0), atol=2e-5)
+    _, plain, *_ = trained(problem, epochs=1)
+    assert not [layer for layer in plain.layers if isinstance(layer, keras.layers.Dropout)]
+    for wrong in ((), (1.0,), (-0.1,), (0.3, 0.1), (0.1, 0.1)):
+        with pytest.raises(ValueError, match="dropouts: expected ascending shares"):
+            MLPSpace(dropouts=wrong)
+
+
+def test_pixels_may_share_a_scale_in_a_search(tmp_path):
+    data = load("digits")
+    result = search(data, output=tmp_path / "run", space={"scaling": "shared"}, max_trials=1, epochs=1)
+    served = keras.models.load_model(result.best["model"])
+    inside = served.get_layer("preprocess")
+    features = np.asarray(inside(data.x_val))
+    np.testing.assert_allclose(features, (data.x_val - data.x_train.mean()) / data.x_train.std(), atol=1e-3)
+    accuracy = served.evaluate(data.x_val, data.y_val, verbose=0, return_dict=True)["accuracy"]
+    assert accuracy == pytest.approx(result.best["val_accuracy"], abs=1e-6)
+    with pytest.raises(ValueError, match="scaling must be one of each, shared, got 'pixels'"):
+        MLPSpace(scaling="pixels")
