@@ -105,7 +105,7 @@ class Space(ABC):
         self._check_names("patterns", self.known_patterns)
         self._check_names("schedules", SCHEDULES)
         self._check_names("newcomers", NEWCOMERS)
-        steps = tuple(rhythm for rhythm in self.rhythms if rhythm != "epoch")
+        steps: Any = tuple(rhythm for rhythm in self.rhythms if rhythm != "epoch")
         each_once = self.rhythms and len(set(self.rhythms)) == len(self.rhythms)
         if not each_once or not _are_whole(steps) or min(steps, default=1) < 1:
             raise ValueError(f'rhythms: expected "epoch" or numbers of steps >= 1, each once, got {self.rhythms!r}.')

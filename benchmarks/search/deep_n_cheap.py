@@ -87,7 +87,7 @@ class Plan:
         examples: of the training part to use; None for all.
     """
 
-    trials: int = 120
+    trials: int = 160
     epochs: int = 10
     final: int = 40
     sizes: tuple[int, ...] = SIZES
@@ -101,7 +101,8 @@ def run(name: str, plan: Plan, output: Path, data_dir: Path | None, seed: int = 
     where = tfds_folder(data_dir)
     data = load(name, data_dir=None if where is None else str(where), seed=seed, validation_fraction=1 / 6)
     if plan.examples is not None:
-        data = dataclasses.replace(data, x_train=data.x_train[: plan.examples], y_train=data.y_train[: plan.examples])
+        x: Any = data.x_train
+        data = dataclasses.replace(data, x_train=x[: plan.examples], y_train=data.y_train[: plan.examples])
     records = Records(output / f"{name}.jsonl")
     steps = _Steps(records, name, plan, seed)
     began = time.perf_counter()
@@ -168,7 +169,7 @@ def filled(values: Mapping[str, Any], size: int, n_in: int = 784, n_out: int = 1
 
 def table(name: str, rows: Sequence[tuple[int, Any, Any, Any, Any]], plan: Plan) -> str:
     """Return the table of a data set as Markdown."""
-    aims = dict(zip(SIZES, AIMS[name], strict=True))
+    aims: dict[int, float] = dict(zip(SIZES, AIMS[name], strict=True))
     head = ["at most", "parameters", "network", "validation, %", "test, %", "aim, %", "dense on 2×2-pooled pixels, %"]
     lines = [
         f"## One search, five sizes: {name.replace('_', '-')}",
@@ -272,8 +273,10 @@ def _rival(data: Dataset, size: int, plan: Plan) -> dict[str, Any]:
         layers.Activation("relu"),
     ]
     model: Any = keras.Sequential([keras.Input(x.shape[1:]), *hidden, layers.Dense(10, activation="softmax")])
-    rate = cosine(1e-2, plan.final * math.ceil(len(y) / 128))
-    model.compile(keras.optimizers.Adam(rate), "sparse_categorical_crossentropy", ["accuracy"], steps_per_execution=50)
+    rate: Any = cosine(1e-2, plan.final * math.ceil(len(y) / 128))
+    model.compile(
+        keras.optimizers.Adam(rate), "sparse_categorical_crossentropy", metrics=["accuracy"], steps_per_execution=50
+    )
     model.fit(x, y, batch_size=128, epochs=plan.final, verbose=0)
     return {"test": _accuracy(model, (x_test, y_test)), "parameters": width * (x.shape[1] + 11) + 10}
 

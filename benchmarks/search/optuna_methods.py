@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -22,8 +23,7 @@ class _Sampler(Method):
 
     def __init__(self, problem: Problem, seed: int, trials: int, scratch: Path) -> None:
         super().__init__(problem, seed, trials, scratch)
-        import optuna
-
+        optuna: Any = import_module("optuna")
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         self._study = optuna.create_study(
             directions=["minimize", "minimize"], sampler=self.sampler(optuna.samplers, seed)

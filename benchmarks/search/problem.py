@@ -171,12 +171,12 @@ def load(name: str, seed: int, epochs: int, data_dir: Path | None, sizes: tuple[
     if sizes is not None:
         data = _some(data, sizes, np.random.default_rng(seed))
     preprocessing = data_module.fit(data)
-    parts = tuple(
+    train, validation, test = (
         (preprocessing.features(x), preprocessing.target(y))
         for x, y in ((data.x_train, data.y_train), (data.x_val, data.y_val), (data.x_test, data.y_test))
     )
     space = MLPSpace.for_data(preprocessing.shape, len(data.y_train))
-    return Problem(space, parts, preprocessing.n_outputs, epochs)
+    return Problem(space, (train, validation, test), preprocessing.n_outputs, epochs)
 
 
 def _some(data: Dataset, sizes: tuple[int, int, int], rng: np.random.Generator) -> Dataset:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from keras_sparse.search.data import Dataset
 from keras_sparse.search.space import MLPSpace
 
 ROOT = Path(__file__).parents[2]
@@ -184,3 +185,43 @@ def test_unknown_comparisons_are_told(monkeypatch, capsys):
     assert "there is no comparison 'cifar'. There are: digits, mnist, fashion_mnist, deep_n_cheap." in (
         capsys.readouterr().err
     )
+
+
+@pytest.fixture
+def pixels():
+    rng = np.random.default_rng(0)
+    arrays = {}
+    for part, n in (("train", 60), ("val", 20), ("test", 20)):
+        y = np.arange(n) % 10
+        x = rng.integers(0, 40, size=(n, 28, 28)).astype("uint8")
+        x[np.arange(n), 2 * y + 3] += 200
+        arrays |= {f"x_{part}": x, f"y_{part}": y}
+    return Dataset(name="rows", task="classification", classes=list(range(10)), **arrays)
+
+
+def test_networks_of_the_front_and_their_rival_are_trained(pixels):
+    plan = deep_n_cheap.Plan(final=8)
+    values = {"hidden_layers": 1, "units_1": 20, "density_1": 0.03, "density_output": 0.6, "dropout": 0.1}
+    values = deep_n_cheap.filled(values | {"zeta": 0.3, "learning_rate": 0.02, "batch_size": 128}, 1000)
+    validated = deep_n_cheap._validate(pixels, values, plan)
+    tested = deep_n_cheap._test(pixels, values, plan)
+    assert 970 < validated["parameters"] == tested["parameters"] <= 1000
+    assert 0 <= validated["validation"] <= 1
+    assert 0 <= tested["test"] <= 1
+    assert deep_n_cheap._test(pixels, values, plan) == tested
+    rival = deep_n_cheap._rival(pixels, 1000, plan)
+    assert rival["parameters"] == 4 * 196 + 4 + 4 * 10 + 10
+    assert len(deep_n_cheap._whole(pixels).y_train) == 80
+
+
+def test_steps_are_done_once(tmp_path):
+    done = []
+
+    def step():
+        done.append(1)
+        return {"validation": 0.5}
+
+    for plan in (deep_n_cheap.Plan(), deep_n_cheap.Plan(), deep_n_cheap.Plan(final=3)):
+        steps = deep_n_cheap._Steps(Records(tmp_path / "steps.jsonl"), "mnist", plan, 0)
+        assert steps.do("validated 1000", {"units_1": 30}, step) == {"validation": 0.5}
+    assert len(done) == 2
