@@ -43,6 +43,8 @@ def main() -> int:
     unknown = [name for name in arguments.names if name not in NAMES]
     if unknown:
         parser().error(f"there is no comparison {unknown[0]!r}. There are: {', '.join(NAMES)}.")
+    if arguments.quick and arguments.write:
+        parser().error("--quick is for a look: its tables are not for benchmarks/RESULTS.md. Leave one of the two out.")
     # Before TensorFlow is imported.
     for name in ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"):
         os.environ[name] = str(arguments.threads)

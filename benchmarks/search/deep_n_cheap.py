@@ -171,12 +171,14 @@ def table(name: str, rows: Sequence[tuple[int, Any, Any, Any, Any]], plan: Plan)
     """Return the table of a data set as Markdown."""
     aims: dict[int, float] = dict(zip(SIZES, AIMS[name], strict=True))
     head = ["at most", "parameters", "network", "validation, %", "test, %", "aim, %", "dense on 2×2-pooled pixels, %"]
+    examples = "" if plan.examples is None else f", with {plan.examples:,} training examples"
     lines = [
         f"## One search, five sizes: {name.replace('_', '-')}",
         "",
         "    python -m benchmarks.search deep_n_cheap",
         "",
-        f"{plan.trials} trials of at most {plan.epochs} epochs, then {plan.final} epochs.",
+        f"{plan.trials} trials of at most {plan.epochs} epochs, then {plan.final} epochs{examples}.",
+        "",
         PROTOCOL.strip(),
         "",
         f"Published (Deep-n-Cheap, dense networks): {PUBLISHED[name]}.",

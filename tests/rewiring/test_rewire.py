@@ -94,7 +94,7 @@ def test_slots_follow_their_connections(name, problem):
     assert np.all(np.isfinite(kernel.host_values()))
 
 
-@pytest.mark.parametrize("name", ["adam", "adamax", "rmsprop", "sgd"])
+@pytest.mark.parametrize("name", ["adam", "adamax", "rmsprop", "sgd momentum"])
 def test_newcomers_may_start_at_the_mean_second_moment(name, problem):
     moments = {"adam": "velocities", "adamax": "u", "rmsprop": "velocities"}.get(name)
     model = network(OPTIMIZERS[name]())
