@@ -17,7 +17,7 @@ REPRODUCE_ARGS = $(if $(DATA_DIR),--data-dir $(DATA_DIR)) $(if $(SEEDS),--seeds 
 QUICK = --output build/bench/quick --seconds 0.1
 
 .DEFAULT_GOAL := help
-.PHONY: reproduce help demo test test-slow release sanitize lint types format bench bench-quick bench-kernels bench-ceilings bench-peers bench-scale bench-picture clean
+.PHONY: reproduce help demo test test-slow release sanitize lint types format bench bench-quick bench-kernels bench-ceilings bench-peers bench-scale bench-search bench-search-quick bench-picture clean
 
 help:  ## Show this list.
 	@grep -E '^[a-z-]+%?:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+%?):.*## */\1|/' | awk -F'|' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -114,6 +114,22 @@ reproduce: $(VENV)/.installed  ## Reproduce published results: hours, finished r
 
 reproduce-%: $(VENV)/.installed  ## One of them: lenet deep_r set_mlp predefined small_data transfer scale_free rbm_coil rbm_log_probability sequences set_cnn deep_r_cnn
 	$(REPRODUCE) $* $(REPRODUCE_ARGS)
+
+SEARCH_ARGS = $(if $(DATA_DIR),--data-dir $(DATA_DIR)) $(if $(SEEDS),--seeds $(SEEDS)) $(if $(TRIALS),--trials $(TRIALS))
+
+bench-search: $(VENV)/.installed build/rivals/.installed  ## Compare searches: hours, finished ones are kept. DATA_DIR=DIR SEEDS=N TRIALS=N
+	build/rivals/bin/python -m benchmarks.search $(SEARCH_ARGS)
+
+bench-search-quick: $(VENV)/.installed build/rivals/.installed  ## The same on digits, short (minutes).
+	build/rivals/bin/python -m benchmarks.search --quick $(SEARCH_ARGS)
+
+# Sees the packages of the environment it is made from: Optuna's samplers run beside TensorFlow, in one process.
+build/rivals/.installed: $(VENV)/.installed
+	$(BIN)/python -m venv build/rivals
+	$(BIN)/python -c 'import sysconfig; print("import site; site.addsitedir(" + repr(sysconfig.get_path("purelib")) + ")")' \
+		> "$$(build/rivals/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/package.pth"
+	build/rivals/bin/python -m pip install --quiet --disable-pip-version-check $(PEER_TORCH) optuna
+	@touch $@
 
 build/peers/.installed:
 	$(PYTHON) -m venv build/peers

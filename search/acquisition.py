@@ -30,6 +30,20 @@ def shortfall(level: Array | float, mean: Array, deviation: Array) -> Array:
     return np.where(deviation > 0, np.maximum(expected, 0.0), np.maximum(gap, 0.0))
 
 
+def shortfall_of_power(level: Array | float, mean: Array, deviation: Array) -> Array:
+    """E[max(level − 10^y, 0)] for normal y: the same for an outcome whose logarithm is predicted (a put option).
+
+    Args:
+        level: The level, > 0; broadcast.
+        mean: Of the base-10 logarithm of the outcome.
+        deviation: Of that; 0 where it is known.
+    """
+    centre, spread = np.log(10.0) * mean, np.log(10.0) * np.maximum(deviation, 1e-12)
+    z = (np.log(level) - centre) / spread
+    expected = level * ndtr(z) - np.exp(centre + spread**2 / 2.0) * ndtr(z - spread)
+    return np.where(deviation > 0, np.maximum(expected, 0.0), np.maximum(level - np.exp(centre), 0.0))
+
+
 def hypervolume_improvement(front: Array, reference: Array, mean: Array, deviation: Array) -> Array:
     """Expected hypervolume improvement for two objectives, exact (Emmerich, Deutz and Klinkenberg 2011).
 
@@ -38,9 +52,9 @@ def hypervolume_improvement(front: Array, reference: Array, mean: Array, deviati
     the product of two expected sides.
 
     Args:
-        front: Points so far, [n, 2], smaller is better.
+        front: Points so far, [n, 2], smaller is better; the first coordinate is > 0.
         reference: The worst that counts, [2].
-        mean: Predicted outcomes, [m, 2].
+        mean: Predicted outcomes, [m, 2]; of the first coordinate the base-10 logarithm.
         deviation: Their standard deviations, [m, 2]; 0 where an outcome is known.
 
     Returns:
@@ -51,7 +65,7 @@ def hypervolume_improvement(front: Array, reference: Array, mean: Array, deviati
     points = points[np.argsort(points[:, 0])]
     right = np.append(points[:, 0], reference[0])
     ceiling = np.concatenate([reference[1:], points[:, 1]])
-    below = shortfall(right[None, :], mean[:, :1], deviation[:, :1])
+    below = shortfall_of_power(right[None, :], mean[:, :1], deviation[:, :1])
     width = np.diff(below, axis=1, prepend=0.0)
     height = shortfall(ceiling[None, :], mean[:, 1:], deviation[:, 1:])
     return np.sum(width * height, axis=1)

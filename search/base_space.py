@@ -12,6 +12,7 @@ from typing import Any, ClassVar, NamedTuple, Self
 import keras
 
 from keras_sparse.rewiring.named import NAMES
+from keras_sparse.rewiring.rewirer import NEWCOMERS
 from keras_sparse.topology.budgets import stored_bytes
 from keras_sparse.topology.densities import connection_count
 
@@ -25,6 +26,8 @@ Inputs = int | tuple[int, ...]
 """What one example is: a number of features, (height, width, channels) or (time, features)."""
 
 SCHEDULES = ("constant", "cosine")
+Rhythm = str | int
+"""When connections move: "epoch", or every so many steps."""
 
 
 class Kernel(NamedTuple):
@@ -64,6 +67,9 @@ class Space(ABC):
         policies: How connections may move, of `keras_sparse.rewiring.named.NAMES`: "set", "static", "rigl", ….
         patterns: Where they may start, of `known_patterns`: "random", "balanced" (units have equally many inputs), ….
         schedules: What may become of the learning rate: "constant", or "cosine" (200 steps up, then down to 0).
+        rhythms: When connections may move: "epoch", or every so many steps, e.g. 150. Policies that move them at every
+            step ("continuous-set", "deep-r") do so whatever is said here.
+        newcomers: Where Adam's second moment of a new connection may start: "initial" or "mean", see `ks.Rewire`.
 
     Attributes:
         kind: The name of this kind of network.
@@ -81,6 +87,8 @@ class Space(ABC):
     policies: tuple[str, ...] = ("set",)
     patterns: tuple[str, ...] = ("random",)
     schedules: tuple[str, ...] = ("constant",)
+    rhythms: tuple[Rhythm, ...] = ("epoch",)
+    newcomers: tuple[str, ...] = ("initial",)
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
@@ -96,6 +104,11 @@ class Space(ABC):
         self._check_names("policies", NAMES)
         self._check_names("patterns", self.known_patterns)
         self._check_names("schedules", SCHEDULES)
+        self._check_names("newcomers", NEWCOMERS)
+        steps: Any = tuple(rhythm for rhythm in self.rhythms if rhythm != "epoch")
+        each_once = self.rhythms and len(set(self.rhythms)) == len(self.rhythms)
+        if not each_once or not _are_whole(steps) or min(steps, default=1) < 1:
+            raise ValueError(f'rhythms: expected "epoch" or numbers of steps >= 1, each once, got {self.rhythms!r}.')
         if "normalize" in self._variants():
             self._check_names("normalize", (False, True))
 
@@ -160,8 +173,8 @@ class Space(ABC):
     def declare(self, hp: Any) -> None:
         """Registers every hyperparameter on a `keras_tuner.HyperParameters`.
 
-        The network's, then zeta, learning_rate and batch_size, then those of policy, pattern, normalize and schedule
-        of which the space has several.
+        The network's, then zeta, learning_rate and batch_size, then those of policy, pattern, normalize, schedule,
+        rhythm and newcomers of which the space has several.
         """
         self.declare_network(hp)
         log_range(hp, "zeta", self.zeta)
@@ -171,15 +184,16 @@ class Space(ABC):
             if len(options) > 1 and name == "normalize":
                 hp.Boolean(name)
             elif len(options) > 1:
-                hp.Choice(name, list(options), ordered=False)
+                hp.Choice(name, [str(option) for option in options], ordered=False)
 
     def _variants(self) -> dict[str, tuple[Any, ...]]:
         """What is a hyperparameter only where there is something to choose."""
         fields = {"policy": "policies", "pattern": "patterns", "normalize": "normalize", "schedule": "schedules"}
+        fields |= {"rhythm": "rhythms", "newcomers": "newcomers"}
         return {name: getattr(self, field) for name, field in fields.items() if hasattr(self, field)}
 
     def variant(self, values: Mapping[str, Any], name: str) -> Any:
-        """The "policy", "pattern", "normalize" or "schedule" of the network that `values` describe."""
+        """The "policy", "pattern", "normalize", "schedule", "rhythm" or "newcomers" that `values` describe."""
         return values.get(name, self._variants().get(name, (False,))[0])
 
     def connections(self, values: Mapping[str, Any], n_in: Any, n_out: int) -> int:

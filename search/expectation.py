@@ -20,8 +20,10 @@ EI_MARGIN = 1e-4
 """ξ of expected improvement, in units of f (Deep-n-Cheap)."""
 _MARGIN = 0.1
 """How far beyond the largest network the reference of a hypervolume lies, in ranges."""
-_USELESS = 0.9
-"""Results with an f_p above this quantile are of no use, whatever the network costs."""
+_RIDGE = 0.01
+"""Of the trend with size: two trials of almost one size say nothing of it."""
+_USELESS = 1.0
+"""A network with this f_p, always wrong or as good as the mean target, is of no use, whatever it costs."""
 
 
 @dataclass(frozen=True)
@@ -114,19 +116,28 @@ class Expectation:
         results = [t for t in self._results() if t.f_p and all(name in t.measures for name in measures)]
         if not results:
             return np.ones(len(self._new))
+        if len(measures) == 1:
+            return self._hypervolume_improvement(results, measures[0])
         past = np.array([[np.log10(t.f_p or 1.0), *(_log(t.measures[m]) for m in measures)] for t in results])
         predicted = [self._predict(_log_loss), *(self.cost(name) for name in measures)]
         mean, deviation = (np.column_stack(columns) for columns in zip(*predicted, strict=True))
         worst, best = past.max(axis=0), past.min(axis=0)
         extent = np.maximum(worst - best, 0.1)
         past, mean, deviation = (past - best) / extent, (mean - best) / extent, deviation / extent
-        reference = (worst - best) / extent + _MARGIN
-        # No margin in f_p: with one, any network smaller than all others would be a gain, however bad.
-        reference[0] = np.quantile(past[:, 0], _USELESS)
-        if len(measures) == 1:
-            return hypervolume_improvement(past, reference, mean, deviation)
         weights = rng.dirichlet(np.ones(past.shape[1]))
         return chebyshev_improvement(past, mean, deviation, weights, rng)
+
+    def _hypervolume_improvement(self, results: Sequence[Finished], measure: str) -> Array:
+        """In (f_p, logarithm of the measure), [candidates]: what `front_hypervolume` counts."""
+        past = np.array([[t.f_p or 0.0, _log(t.measures[measure])] for t in results])
+        predicted = [self._predict(_log_loss), self.cost(measure)]
+        mean, deviation = (np.column_stack(columns) for columns in zip(*predicted, strict=True))
+        worst, best = past.max(axis=0), past.min(axis=0)
+        if best[0] < _USELESS:  # what one diverged regression gave is no reference
+            worst[0] = min(worst[0], _USELESS)
+        # No margin in f_p: with one, any network smaller than all others would be a gain, however bad.
+        worst[1] += _MARGIN * max(worst[1] - best[1], 0.1)
+        return hypervolume_improvement(past, worst, mean, deviation)
 
     def feasibility(self, limits: Mapping[str, float]) -> Array:
         """The probability that a candidate keeps the limits on what is not known beforehand, [candidates]."""
@@ -157,10 +168,27 @@ class Expectation:
         past, targets = np.array([row for row, _ in rows]), np.array([value for _, value in rows])
         if len(rows) < 2:
             return np.full(len(self._new), worst), np.ones(len(self._new))
+        slope = self._trend(past, targets) if failures else 0.0
         if len(self._running):
-            believed, _ = predict(self._layout, past, targets, self._running)
+            believed, _ = self._along(slope, past, targets, self._running)
             past, targets = np.concatenate([past, self._running]), np.concatenate([targets, believed])
-        return predict(self._layout, past, targets, self._new)
+        return self._along(slope, past, targets, self._new)
+
+    def _trend(self, past: Array, targets: Array) -> float:
+        """How much an outcome falls with size, which is the last column if sizes are known; never more than 0.
+
+        A process falls back to the mean of what it knows: without a trend the smallest networks, beyond all tried ones,
+        would be thought to be as good as others.
+        """
+        if "connections" not in self._known or float(np.std(past[:, -1])) < 1e-9:
+            return 0.0
+        size, outcome = past[:, -1] - past[:, -1].mean(), targets - targets.mean()
+        return min(float(size @ outcome / (size @ size + _RIDGE)), 0.0)
+
+    def _along(self, slope: float, past: Array, targets: Array, new: Array) -> tuple[Array, Array]:
+        """What is predicted beside the trend, and the trend."""
+        mean, deviation = predict(self._layout, past, targets - slope * past[:, -1], new)
+        return mean + slope * new[:, -1], deviation
 
 
 def _log_loss(trial: Finished) -> float | None:

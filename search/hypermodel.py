@@ -75,13 +75,15 @@ class SparseHyperModel(keras_tuner.HyperModel):
         return model
 
     def _make(self, values: Mapping[str, Any]) -> keras.Model:
-        policy = self._policy(values)
-        one_by_one = policy.single_steps or rhythm(policy) == 1
+        policy, every = self._policy(values), self._rhythm(values)
+        steps = 1 if policy.single_steps else steps_per_execution(self.n_train, values["batch_size"])
+        if every != "epoch":  # callbacks run between executions
+            steps = next(n for n in range(min(steps, every), 0, -1) if every % n == 0)
         return compiled(
             self.space.build(values, self.n_in, self.n_out, task=self.task, padded=self.padded),
             task=self.task,
             learning_rate=values["learning_rate"],
-            steps_per_execution=1 if one_by_one else steps_per_execution(self.n_train, values["batch_size"]),
+            steps_per_execution=steps,
             metrics=[] if self.metric is None else [self.metric()],
         )
 
@@ -94,10 +96,17 @@ class SparseHyperModel(keras_tuner.HyperModel):
     def _policy(self, values: Mapping[str, Any]) -> ks.Policy:
         return named(self.space.variant(values, "policy"), values["zeta"])
 
+    def _rhythm(self, values: Mapping[str, Any]) -> Any:
+        """What `Rewire`'s `every` is: the space's, unless the policy has one of its own."""
+        own, wanted = rhythm(self._policy(values)), self.space.variant(values, "rhythm")
+        return own if own != "epoch" or wanted == "epoch" else int(wanted)
+
     def fit(self, hp: Any, model: keras.Model, *args: Any, callbacks: Sequence[Any] = (), **kwargs: Any) -> Any:
         """Trains with the policy, which rewires before any other callback looks at an epoch."""
         policy = self._policy(hp.values)
-        rewire = [] if isinstance(policy, ks.Static) else [ks.Rewire(policy, every=rhythm(policy))]
+        newcomers = self.space.variant(hp.values, "newcomers")
+        rewire = [ks.Rewire(policy, every=self._rhythm(hp.values), newcomers=newcomers)]
+        rewire = [] if isinstance(policy, ks.Static) else rewire
         batches = {"batch_size": hp.get("batch_size"), "validation_batch_size": evaluation_batch(model)}
         kwargs = {**batches, **kwargs}
         if self.space.variant(hp.values, "schedule") == "cosine":

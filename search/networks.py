@@ -60,7 +60,13 @@ class Recurrence:
 
 
 def build_mlp(
-    junctions: Sequence[Junction], *, n_in: int, task: Task, activation: str = "relu", normalize: bool = False
+    junctions: Sequence[Junction],
+    *,
+    n_in: int,
+    task: Task,
+    activation: str = "relu",
+    normalize: bool = False,
+    dropout: float = 0.0,
 ) -> keras.Model:
     """A sparse multi-layer perceptron.
 
@@ -70,8 +76,9 @@ def build_mlp(
         task: "classification" (softmax) or "regression" (linear).
         activation: Of the hidden layers.
         normalize: Whether hidden layers have batch normalisation before their activation.
+        dropout: Share of the hidden units that each training step leaves out.
     """
-    layers = dense_layers(junctions, task, activation, normalize=normalize)
+    layers = dense_layers(junctions, task, activation, normalize=normalize, dropout=dropout)
     return keras.Sequential([keras.Input((n_in,), name="features"), *layers], name="network")
 
 
@@ -169,7 +176,7 @@ def build_rnn(
 
 
 def dense_layers(
-    junctions: Sequence[Junction], task: Task, activation: str, *, normalize: bool = False
+    junctions: Sequence[Junction], task: Task, activation: str, *, normalize: bool = False, dropout: float = 0.0
 ) -> list[keras.layers.Layer]:
     """Dense layers, the output layer last."""
     *hidden, last = junctions
@@ -183,6 +190,8 @@ def dense_layers(
             name=junction.name,
         )
         layers += _activated(make, activation, normalize)
+        if dropout:
+            layers.append(keras.layers.Dropout(dropout))
     output = "softmax" if task == "classification" else None
     return [*layers, ks.SparseDense(last.units, density=last.density, activation=output, name=last.name)]
 

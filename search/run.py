@@ -123,14 +123,14 @@ def search(
     )
     if (metric_of := settings.adapted(data.task, data.n_outputs)) is not None:
         metric_of()  # an unknown one is found before anything is written
-    form = template(space, network).form
+    wanted = template(space, network)
+    form = wanted.form
     report = Reporter(on_progress)
     with claim(output, resume=resume, overwrite=overwrite) as directory:
         prepared = with_lengths(data) if form == "sequences" else data
-        preprocessing = data_module.fit(prepared, form)
+        preprocessing = data_module.fit(prepared, form, shared=getattr(wanted, "scaling", None) == "shared")
         if not isinstance(space, Space):
-            kind = type(template(space, network))
-            space = kind.for_data(preprocessing.shape, len(data.y_train), **(space or {}))
+            space = type(wanted).for_data(preprocessing.shape, len(data.y_train), **(space or {}))
         patience = patience or max(5, epochs // 3)
         earlier = RunManifest.read(directory)
         manifest = RunManifest(

@@ -16,6 +16,7 @@ from .objective import Task
 from .placing import PATTERNS
 from .ranges import Range, batches, declare_layers, log_range, widened, width
 
+SCALINGS = ("each", "shared")
 _WIDTHS = (32, 48, 64, 96, 128, 192, 256, 384, 512)
 
 
@@ -43,6 +44,11 @@ class MLPSpace(Space):
             "informative" (balanced, and in the first junction off inputs that hardly vary).
         normalize: Whether hidden layers may have batch normalisation; it is folded into the network that is kept.
         schedules: What may become of the learning rate: "constant", or "cosine" (200 steps up, then down to 0).
+        rhythms: When connections may move: "epoch", or every so many steps, e.g. 150.
+        newcomers: Where Adam's second moment of a new connection may start: "initial" or "mean", see `ks.Rewire`.
+        dropouts: Shares of the hidden units that a training step may leave out, within [0, 1), ascending.
+        scaling: How features are standardised: "each" by its own mean and deviation, or all by "shared" ones, which
+            suits pixels: those at the margin, which are seldom on, are then not blown up.
 
     Raises:
         ValueError: A range is empty, descending or outside its bounds.
@@ -64,11 +70,18 @@ class MLPSpace(Space):
     hidden_density: Range = (0.01, 0.07)
     output_density: Range = (0.1, 0.25)
     normalize: tuple[bool, ...] = (False,)
+    dropouts: tuple[float, ...] = (0.0,)
+    scaling: str = "each"
 
     def __post_init__(self) -> None:
         super().__post_init__()
         self._check_counts("hidden_layers")
         self._check_options("units")
+        ascending = list(self.dropouts) == sorted(set(self.dropouts))
+        if not self.dropouts or not ascending or not 0 <= self.dropouts[0] <= self.dropouts[-1] < 1:
+            raise ValueError(f"dropouts: expected ascending shares within [0, 1), got {self.dropouts!r}.")
+        if self.scaling not in SCALINGS:
+            raise ValueError(f"scaling must be one of {', '.join(SCALINGS)}, got {self.scaling!r}.")
 
     @property
     def form(self) -> Form:
@@ -94,13 +107,16 @@ class MLPSpace(Space):
     def declare_network(self, hp: Any) -> None:
         """Registers the hyperparameters of the network.
 
-        Names: hidden_layers, units_1, density_1, units_2, density_2, …, density_output. Those of the second and later
+        Names: hidden_layers, units_1, density_1, units_2, density_2, …, density_output, and dropout if there are
+        several. Those of the second and later
         hidden layers exist only in networks that have the layer.
         """
         fewest, most = self.hidden_layers
         hp.Int("hidden_layers", fewest, most, default=fewest)
         declare_layers(hp, "hidden_layers", self.hidden_layers, self._declare_layer)
         log_range(hp, "density_output", self.output_density)
+        if len(self.dropouts) > 1:
+            hp.Choice("dropout", [float(share) for share in self.dropouts])
 
     def _declare_layer(self, hp: Any, layer: int) -> None:
         width(hp, f"units_{layer}", self.units)
@@ -135,6 +151,7 @@ class MLPSpace(Space):
             task=task,
             activation=self.activation,
             normalize=self.variant(values, "normalize"),
+            dropout=float(values.get("dropout", self.dropouts[0])),
         )
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -14,6 +16,9 @@ Array = NDArray[np.float64]
 
 _STEPS, _FEW = 30, 60
 """Most steps of fitting the scales, half of them to more than so many results, which take long and say more."""
+_REFITS = ((20, 1), (_FEW, 4))
+_SELDOM = 16
+"""Up to so many results the scales are fitted anew with each, or every 4; beyond, every 16."""
 _TYPICAL_SCALE, _TYPICAL_RAMP, _TYPICAL_NOISE = 2.0, 1.0, 0.02
 """Where a scale is thought to be before data speak, in units of a whole range; of the noise, in variances."""
 _DOUBT = 2.0
@@ -41,7 +46,7 @@ def predict(layout: Layout, past: Array, targets: Array, new: Array) -> tuple[Ar
     """Mean and standard deviation of the outcome at `new`, without the noise of a single run.
 
     Every coordinate has a length scale of its own. They are fitted to the likelihood times a log-normal prior, without
-    which ten results in ten dimensions say anything.
+    which ten results in ten dimensions say anything; of many results to the first ones, so that proposals share a fit.
 
     Args:
         layout: What the columns are.
@@ -52,26 +57,60 @@ def predict(layout: Layout, past: Array, targets: Array, new: Array) -> tuple[Ar
     Returns:
         Two arrays [m].
     """
-    from sklearn.gaussian_process import GaussianProcessRegressor
-    from sklearn.gaussian_process.kernels import ConstantKernel, WhiteKernel
-    from threadpoolctl import threadpool_limits
-
-    from .kernels import MixedKernel
 
     deviation = float(np.std(targets))
     if deviation < 1e-12:
         return np.full(len(new), float(np.mean(targets))), np.full(len(new), 1e-6)
-    start = [_TYPICAL_SCALE] * len(layout.singles) + [_TYPICAL_RAMP] * len(layout.lists)
-    kernel = ConstantKernel(1.0, (0.05, 20.0)) * MixedKernel(np.array(start), layout.singles, layout.lists)
-    fitting: Any = _fitting(len(past))
-    noisy: Any = kernel + WhiteKernel(_TYPICAL_NOISE, (1e-4, 1.0))
-    with warnings.catch_warnings(), threadpool_limits(1):  # small matrices; one thread gives one answer
-        warnings.simplefilter("ignore")  # a scale at its bound
-        process: Any = GaussianProcessRegressor(noisy, alpha=1e-6, normalize_y=True, optimizer=fitting)
-        process.fit(past, targets)
+    known = _fitted_to(len(past))
+    theta = _scales(layout, past.shape[1], past[:known].tobytes(), targets[:known].tobytes())
+    process = _process(layout, theta, past, targets)
+    with _quietly():
         mean, spread = process.predict(new, return_std=True)
     noise = process.kernel_.k2.noise_level * deviation**2
     return mean, np.sqrt(np.maximum(spread**2 - noise, 1e-12))
+
+
+def _fitted_to(results: int) -> int:
+    """How many of the results, from the first one on, the scales are fitted to."""
+    every = next((every for most, every in _REFITS if results <= most), _SELDOM)
+    return results - results % every
+
+
+@lru_cache(maxsize=8)
+def _scales(layout: Layout, columns: int, past: bytes, targets: bytes) -> tuple[float, ...] | None:
+    """The fitted scales, as scikit-learn's theta: a function of the results alone, kept for the proposals after it."""
+    table, outcomes = np.frombuffer(past).reshape(-1, columns), np.frombuffer(targets)
+    if float(np.std(outcomes)) < 1e-12:
+        return None
+    return tuple(_process(layout, None, table, outcomes, fit=True).kernel_.theta)
+
+
+def _process(layout: Layout, theta: tuple[float, ...] | None, past: Array, targets: Array, *, fit: bool = False) -> Any:
+    """A Gaussian process that knows results, with given scales, typical ones, or those that it fits to them."""
+    from sklearn.gaussian_process import GaussianProcessRegressor
+    from sklearn.gaussian_process.kernels import ConstantKernel, WhiteKernel
+
+    from .kernels import MixedKernel
+
+    start = [_TYPICAL_SCALE] * len(layout.singles) + [_TYPICAL_RAMP] * len(layout.lists)
+    kernel = ConstantKernel(1.0, (0.05, 20.0)) * MixedKernel(np.array(start), layout.singles, layout.lists)
+    noisy: Any = kernel + WhiteKernel(_TYPICAL_NOISE, (1e-4, 1.0))
+    if theta is not None:
+        noisy = noisy.clone_with_theta(np.array(theta))
+    fitting: Any = _fitting(len(past)) if fit else None
+    process: Any = GaussianProcessRegressor(noisy, alpha=1e-6, normalize_y=True, optimizer=fitting)
+    with _quietly():
+        return process.fit(past, targets)
+
+
+@contextmanager
+def _quietly() -> Iterator[None]:
+    """Small matrices: one thread gives one answer. Scales at their bounds are no news."""
+    from threadpoolctl import threadpool_limits
+
+    with warnings.catch_warnings(), threadpool_limits(1):
+        warnings.simplefilter("ignore")
+        yield
 
 
 def _fitting(results: int) -> Callable[..., tuple[Array, float]]:

@@ -109,7 +109,7 @@ def principal(data: Data, components: int) -> Data:
     return Data(x_train, data.y_train, x_test, data.y_test)
 
 
-def _tfds(data_dir: Path | None) -> Path | None:
+def tfds_folder(data_dir: Path | None) -> Path | None:
     """Return the folder of TFDS data sets: `data_dir`, or tfds in it."""
     inside = None if data_dir is None else data_dir / "tfds"
     return inside if inside is not None and inside.is_dir() else data_dir
@@ -119,7 +119,7 @@ def _load(data: str, data_dir: Path | None) -> Data:
     """Return a data set as it is stored."""
     from keras_sparse.search.data.load import load
 
-    where = _tfds(data_dir)
+    where = tfds_folder(data_dir)
     # The loader always holds a validation part out; here it belongs to the training part.
     found = load(data, data_dir=None if where is None else str(where), validation_fraction=0.1)
     x_train = np.concatenate([_array(found.x_train), _array(found.x_val)])

@@ -80,7 +80,9 @@ class Plan:
         layout = self.kernel.layout
         return layout.in_degrees(self._ids, self._rows), layout.out_degrees(self._rows)
 
-    def apply(self, optimizer: Any, key: tuple[int, ...], state: KernelState) -> None:
+    def apply(
+        self, optimizer: Any, key: tuple[int, ...], state: KernelState, *, mean_second_moment: bool = False
+    ) -> None:
         """Write the new topology, its values, the optimizer's slots, and the bookkeeping `state`."""
         kernel = self.kernel
         if self._move is None:
@@ -98,7 +100,7 @@ class Plan:
         del old, fresh
         if kernel.constraint is not None and self.added:
             self._constrain(values)
-        optimizer_state.carry(optimizer, kernel, self._move, values)
+        optimizer_state.carry(optimizer, kernel, self._move, values, mean_second_moment=mean_second_moment)
         kernel.replace_index(self._ids, self._rows, values, state)
 
     def _revalue(self, state: KernelState) -> None:

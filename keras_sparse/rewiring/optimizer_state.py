@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 _EMA = "_model_variables_moving_average"
 _NO_SLOTS = ("_variables", "_trainable_variables")
+_SECOND_MOMENTS = ("velocities", "velocity_hats", "u")  # of Adam and its kin, and of RMSprop; Adamax
 
 
 class Slot(NamedTuple):
@@ -72,7 +73,9 @@ def _initial(optimizer: Any, name: str) -> float | None:
     return 0.0
 
 
-def carry(optimizer: Any, kernel: SparseKernel, move: Move, values: NDArray[Any]) -> None:
+def carry(
+    optimizer: Any, kernel: SparseKernel, move: Move, values: NDArray[Any], *, mean_second_moment: bool = False
+) -> None:
     """Move the slots of `kernel` along with its connections.
 
     Args:
@@ -80,9 +83,13 @@ def carry(optimizer: Any, kernel: SparseKernel, move: Move, values: NDArray[Any]
         kernel: the kernel about to change.
         move: of its connections.
         values: weights of the new topology, at least [K].
+        mean_second_moment: whether the second moment of newcomers is the mean of those that stay, not zero.
     """
     for slot in slots(optimizer, kernel.values):
-        new = move.carry(host.view(slot.variable).array, kernel.capacity, slot.initial or 0.0)
+        old = host.view(slot.variable).array
+        new = move.carry(old, kernel.capacity, slot.initial or 0.0)
+        if mean_second_moment and slot.name in _SECOND_MOMENTS and move.keep.any():
+            new[move.new] = np.mean(old[: len(move.keep)], where=move.keep, dtype=np.float64)
         if slot.initial is None:
             new[move.new] = values[move.new]
         host.write(slot.variable, new)

@@ -34,6 +34,9 @@ class Rewire(Rewirer, keras.callbacks.Callback):
         layers: layers, or names of layers, to rewire; by default all sparse ones that are trainable.
         seed: of the rewiring's random numbers; by default each kernel's own seed. Numbers are keyed by seed, kernel and
             step, so an interrupted and resumed run draws what an uninterrupted one would have.
+        newcomers: where the second moment of a new connection starts in Adam, its kin and RMSprop: "initial", at the
+            optimizer's own start, 0, so that the first steps of a newcomer are up to three times the learning rate
+            (Adam's β); "mean", at the mean of its kernel's connections that stay, so that they are as long as others.
 
     Attributes:
         history: one dict per kernel and update: "epoch", "step" (optimizer steps done), "layer", "removed", "added",
@@ -61,8 +64,9 @@ class Rewire(Rewirer, keras.callbacks.Callback):
         stop: float = 1.0,
         layers: Sequence[keras.layers.Layer | str] | None = None,
         seed: int | None = None,
+        newcomers: str = "initial",
     ) -> None:
-        super().__init__(policy, layers=layers, seed=seed)
+        super().__init__(policy, layers=layers, seed=seed, newcomers=newcomers)
         if every != "epoch" and (isinstance(every, bool) or not isinstance(every, Integral) or int(every) < 1):
             raise ValueError(f'`every` must be "epoch" or a positive number of optimizer steps; got {every!r}.')
         if not 0 <= start <= stop <= 1:

@@ -26,6 +26,9 @@ from .policy import Change, KernelView, Policy
 from .probe import Recorded
 from .realign import realign_junctions
 
+NEWCOMERS = ("initial", "mean")
+"""Where the optimizer's second moment of a new connection may start."""
+
 _log = logging.getLogger("keras_sparse")
 _POLICY_STREAM = 2**32  # beside the kernels' numbers
 _MOST_POSITIONS = 50_000_000  # of a kernel, for policies that need memory for each
@@ -38,13 +41,19 @@ class Rewirer:
         policy: what to remove and what to grow.
         layers: layers, or names of layers, to rewire; by default all sparse ones that are trainable.
         seed: of the rewiring's random numbers; by default each kernel's own seed.
+        newcomers: "initial" or "mean", see `Rewire`.
 
     Raises:
         ValueError: for arguments out of range.
     """
 
     def __init__(
-        self, policy: Policy, *, layers: Sequence[keras.layers.Layer | str] | None = None, seed: int | None = None
+        self,
+        policy: Policy,
+        *,
+        layers: Sequence[keras.layers.Layer | str] | None = None,
+        seed: int | None = None,
+        newcomers: str = "initial",
     ) -> None:
         super().__init__()
         if not isinstance(policy, Policy):
@@ -53,7 +62,10 @@ class Rewirer:
             raise ValueError(f"`layers` must be a list of layers or of their names; got {layers!r}.")
         if seed is not None and (isinstance(seed, bool) or not isinstance(seed, Integral)):
             raise ValueError(f"`seed` must be an integer; got {seed!r}.")
+        if newcomers not in NEWCOMERS:
+            raise ValueError(f"`newcomers` must be one of {', '.join(NEWCOMERS)}; got {newcomers!r}.")
         self.policy = policy
+        self.newcomers = newcomers
         self.layers = None if layers is None else list(layers)
         self.seed = seed
         self._junctions: list[Junction] = []
@@ -263,7 +275,7 @@ class Rewirer:
             noted = replace(state, last_iteration=step, updates=state.updates + 1) if counts else state
             plan, plans[number] = plans[number], None  # one at a time: plans of large kernels take memory
             if plan is not None:
-                plan.apply(self._optimizer, key, noted)
+                plan.apply(self._optimizer, key, noted, mean_second_moment=self.newcomers == "mean")
                 if counts or final:
                     entries.append(self._journal.add(junction, plan, step=step, final=final))
             elif counts:

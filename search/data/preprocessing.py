@@ -123,7 +123,7 @@ class Preprocessing:
         return model
 
 
-def fit(dataset: Dataset, form: Form = "features") -> Preprocessing:
+def fit(dataset: Dataset, form: Form = "features", *, shared: bool = False) -> Preprocessing:
     """Learn vocabulary, means and deviations from the training part only.
 
     Features are centred, divided by their standard deviation and clipped to ±10. Features that are constant in
@@ -137,6 +137,8 @@ def fit(dataset: Dataset, form: Form = "features") -> Preprocessing:
     Args:
         dataset: the data; padded sequences as `forms.with_lengths` gives them.
         form: what the networks take: "features" (flattened, default), "images" or "sequences".
+        shared: whether all features have one mean and one deviation, as suits pixels; of arrays only. Default: each
+            feature has its own; of images every channel, of sequences every feature of a step.
 
     Raises:
         DataError: the examples cannot be seen in that form, or no feature varies in the training part.
@@ -147,9 +149,14 @@ def fit(dataset: Dataset, form: Form = "features") -> Preprocessing:
     x, shape = dataset.x_train, example_shape(dataset, form)
     padded = is_padded(dataset)
     if isinstance(x, dict) and not padded:
+        if shared:
+            raise DataError(
+                f"{dataset.name} is a table, whose columns share no unit: they cannot have one scale. Leave scaling at "
+                "'each'."
+            )
         model, stats = _table_model(x)
     else:
-        model, stats = _array_model(x, shape)
+        model, stats = _array_model(x, shape, shared)
     if not np.any(stats.scale > 0):
         raise DataError(
             f"{dataset.name}: every feature is constant in the {len(dataset.y_train)} training rows, so there is "
@@ -162,14 +169,14 @@ def fit(dataset: Dataset, form: Form = "features") -> Preprocessing:
     return Preprocessing(model, dataset.task, model.output_shape[1:], dataset.n_outputs, y_mean, y_std, padded)
 
 
-def _array_model(x: Features, shape: tuple[int, ...]) -> tuple[keras.Model, statistics.Statistics]:
-    """Features of one shape: the last axis has a mean and a deviation for each place."""
+def _array_model(x: Features, shape: tuple[int, ...], shared: bool) -> tuple[keras.Model, statistics.Statistics]:
+    """Features of one shape: the last axis has a mean and a deviation for each place, or `shared` ones."""
     if isinstance(x, dict):
         values, length = x["x"], keras.Input((), dtype="int64", name="length")
         rows = real_steps(values, x["length"])
     else:
         values, length, rows = x, None, x
-    stats = statistics.from_array(rows.reshape(-1, shape[-1]))
+    stats = statistics.from_array(rows.reshape(-1, 1 if shared else shape[-1]))
     inputs = keras.Input(values.shape[1:], dtype=str(values.dtype), name="x")
     # Bare operations keep the dtype of what they get; a layer would cast floats to its own.
     shaped = inputs if values.shape[1:] == shape else keras.ops.reshape(inputs, (-1, *shape))

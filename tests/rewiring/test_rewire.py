@@ -94,6 +94,32 @@ def test_slots_follow_their_connections(name, problem):
     assert np.all(np.isfinite(kernel.host_values()))
 
 
+@pytest.mark.parametrize("name", ["adam", "adamax", "rmsprop", "sgd momentum"])
+def test_newcomers_may_start_at_the_mean_second_moment(name, problem):
+    moments = {"adam": "velocities", "adamax": "u", "rmsprop": "velocities"}.get(name)
+    model = network(OPTIMIZERS[name]())
+    model.fit(*problem, batch_size=32, epochs=2, verbose=0)
+    kernel = model.get_layer("hidden").kernel
+    slots = optimizer_state.slots(model.optimizer, kernel.values)
+    assert moments is None or moments in [slot.name for slot in slots]
+    before, old = kernel.connectivity.keys, {slot.name: slot.variable.numpy() for slot in slots}
+    kept = ks_survivors(kernel.host_values(), 0.4)
+    ks.Rewire(ks.SET(0.4), newcomers="mean").attach(model).update()
+    stayed = np.isin(kernel.connectivity.keys, before[kept])
+    assert 0 < stayed.sum() < len(stayed)
+    for slot in slots:
+        new = slot.variable.numpy()[: len(stayed)]
+        wanted = old[slot.name][: len(before)][kept].mean() if slot.name == moments else 0.0
+        # One that went may have come back, as a newcomer.
+        np.testing.assert_allclose(new[~stayed], wanted, rtol=1e-5)
+        assert slot.name != moments or wanted > 0
+
+
+def test_newcomers_must_be_known():
+    with pytest.raises(ValueError, match="`newcomers` must be one of initial, mean; got 'zero'"):
+        ks.Rewire(ks.SET(), newcomers="zero")
+
+
 def ks_survivors(values, zeta):
     from keras_sparse.rewiring.set import survivors
 

@@ -45,10 +45,11 @@ def test_expected_improvement_of_the_hypervolume_against_monte_carlo():
     reference = np.array([0.9, 0.95])
     for size in (0, 1, 6):
         front = rng.random((size, 2))
-        mean = rng.random((4, 2))
+        mean = np.column_stack([np.log10(rng.random(4)), rng.random(4)])
         deviation = np.array([[0.1, 0.2], [0.3, 0.0], [0.0, 0.0], [0.05, 0.1]])
         base = hypervolume(front, reference)
         draws = mean + deviation * rng.standard_normal((4000, 4, 2))
+        draws[..., 0] = 10.0 ** draws[..., 0]
         gains = np.array([[hypervolume([*front, y], reference) - base for y in row] for row in draws])
         error = gains.std(axis=0) / len(gains) ** 0.5
         found = hypervolume_improvement(front, reference, mean, deviation)

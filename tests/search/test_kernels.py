@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from keras_sparse.search.kernels import ABSENT, MixedKernel
-from keras_sparse.search.surrogate import Layout, predict
+from keras_sparse.search.surrogate import Layout, _scales, predict
 
 
 def test_the_ramp_of_the_paper():
@@ -49,3 +49,23 @@ def test_a_process_finds_the_coordinate_that_matters():
     assert np.all(deviation > 0)
     mean, _ = predict(Layout((0, 1, 2, 3, 4, 5), ()), past, np.full(40, 2.0), new)
     assert np.all(mean == 2.0)
+
+
+@pytest.mark.parametrize("results", [18, 43, 90])
+def test_a_prediction_is_a_function_of_the_results_whatever_was_predicted_before(results):
+    rng = np.random.default_rng(1)
+    past, new = rng.random((results + 3, 4)), rng.random((20, 4))
+    targets = np.cos(3 * past[:, 0]) + 0.01 * rng.standard_normal(len(past))
+    layout = Layout((0, 1, 2, 3), ())
+    _scales.cache_clear()
+    alone = predict(layout, past[:results], targets[:results], new)
+    _scales.cache_clear()
+    for n in range(results - 4, results):
+        predict(layout, past[:n], targets[:n], new)
+    assert _scales.cache_info().misses < 3 or results <= 20  # fits are shared
+    after = predict(layout, past[:results], targets[:results], new)
+    np.testing.assert_array_equal(alone, after)
+    assert np.abs(after[0] - np.cos(3 * new[:, 0])).mean() < 0.05
+    # A result that is not fitted to counts all the same.
+    more = predict(layout, past, np.append(targets[:-3], targets[-3:] + 1.0), new)
+    assert not np.allclose(more[0], after[0])

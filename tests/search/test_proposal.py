@@ -8,7 +8,7 @@ import pytest
 from keras_sparse.search.dominance import hypervolume
 from keras_sparse.search.encoding import Encoding
 from keras_sparse.search.errors import LimitsError
-from keras_sparse.search.expectation import Finished
+from keras_sparse.search.expectation import Expectation, Finished
 from keras_sparse.search.objective import objective
 from keras_sparse.search.proposal import INITIAL_TRIALS, propose
 from keras_sparse.search.space import MLPSpace
@@ -187,10 +187,6 @@ def front_run(encoding, trials, *, seed=0, judge=None, outcome=outcome, **option
     return finished
 
 
-def volume(finished):
-    return hypervolume([[np.log10(t.f_p), np.log10(costs(t.values)["connections"])] for t in finished], (0.0, 5.0))
-
-
 def demanding(values, weight):
     """A made-up network of any size that learns well at one rate and one ζ only."""
     off = abs(np.log10(values["learning_rate"] / 0.01)) + 0.5 * abs(np.log10(values["zeta"] / 0.1))
@@ -198,12 +194,45 @@ def demanding(values, weight):
     return Finished(values, objective(f_p, size(values), weight), f_p, costs(values))
 
 
+def box(finished):
+    """The hypervolume in error and log10 of the connections."""
+    worst = (0.95, np.log10(SPACE.reference_size(64, 10)))
+    return hypervolume([[t.f_p, np.log10(costs(t.values)["connections"])] for t in finished], worst)
+
+
 def test_a_front_beats_chance(encoding):
-    found = [volume(front_run(encoding, 20, seed=seed, outcome=demanding)) for seed in range(3)]
-    draws = np.random.default_rng(0).random((20, 20, encoding.size))
-    chance = [volume([demanding(encoding.decode(point), 0.1) for point in points]) for points in draws]
-    assert np.mean(found) > np.mean(chance) + 0.05
-    assert min(found) > np.mean(chance)
+    """Twenty trials reach more than fifty random ones."""
+    draws = np.random.default_rng(0).random((20, 50, encoding.size))
+    chance = [box([demanding(encoding.decode(point), 0.1) for point in points]) for points in draws]
+    found = [box(front_run(encoding, 20, seed=seed, outcome=demanding)) for seed in range(3)]
+    assert np.mean(found) > np.mean(chance)
+    assert min(found) > np.quantile(chance, 0.1)
+
+
+def test_a_front_is_better_than_the_same_search_without_its_acquisition(encoding, monkeypatch):
+    found = [box(front_run(encoding, 16, seed=seed, outcome=demanding)) for seed in range(2)]
+    blind = {
+        "chance": lambda self, measures, rng: rng.random(len(self._new)),
+        "the smallest": lambda self, measures, rng: -self.cost(measures[0])[0],
+    }
+    for acquisition in blind.values():
+        monkeypatch.setattr(Expectation, "front_improvement", acquisition)
+        others = [box(front_run(encoding, 16, seed=seed, outcome=demanding)) for seed in range(2)]
+        assert np.mean(found) > np.mean(others)
+
+
+def test_the_smallest_networks_are_not_thought_to_be_average(encoding):
+    """What lies beyond the smallest tried network is predicted to be worse, not like the mean of the others."""
+    finished = [t for t in front_run(encoding, 12, outcome=demanding) if costs(t.values)["connections"] > 200]
+    sizes = sorted((costs(v)["connections"], str(i), v) for i, v in enumerate(candidates_of(encoding)))
+    small, large = sizes[0][2], sizes[-1][2]
+    expectation = Expectation(encoding, finished, [], [small, large], costs)
+    (low, high), _ = expectation._predict(lambda trial: np.log10(trial.f_p))
+    assert low > max(high, np.mean([np.log10(trial.f_p) for trial in finished]))
+
+
+def candidates_of(encoding):
+    return [encoding.decode(point) for point in np.random.default_rng(1).random((200, encoding.size))]
 
 
 def test_the_front_starts_with_a_ladder_from_cheap_to_rich(encoding):

@@ -4,7 +4,9 @@ import keras
 import keras_tuner
 import numpy as np
 import pytest
+from keras_sparse.search import search
 from keras_sparse.search.conv_space import ConvSpace
+from keras_sparse.search.data import load
 from keras_sparse.search.hypermodel import SparseHyperModel, cosine
 from keras_sparse.search.placing import balanced, informative
 from keras_sparse.search.recurrent_space import RecurrentSpace
@@ -119,3 +121,69 @@ def test_the_learning_rate_rises_and_falls(problem):
     )
     _, model, _, _ = trained(problem, schedules=("cosine",))
     assert float(model.optimizer.learning_rate) == pytest.approx(0.0, abs=1e-9)
+
+
+@pytest.mark.parametrize(("policy", "rhythm"), [("rigl", 5), ("set", 6), ("continuous-set", 6)])
+def test_connections_move_every_so_many_steps(problem, policy, rhythm, monkeypatch):
+    seen = {}
+
+    class Seen(ks.Rewire):
+        def __init__(self, *args, **kwargs):
+            super().__init__(*args, **kwargs)
+            seen.update(kwargs, callback=self)
+
+    monkeypatch.setattr(ks, "Rewire", Seen)
+    _, model, start, _ = trained(
+        problem, policies=(policy,), rhythms=(rhythm,), newcomers=("mean",), epochs=4, values={"zeta": 0.3}
+    )
+    assert seen["newcomers"] == "mean"
+    assert seen["every"] == (1 if policy == "continuous-set" else rhythm)
+    steps = {entry["step"] for entry in seen["callback"].history}
+    if policy != "continuous-set":
+        assert rhythm % model.steps_per_execution == 0
+        due = int(model.optimizer.iterations) // rhythm
+        # The last execution of an epoch may be a shorter one; RigL stops after three quarters, and looks at a step.
+        assert due / 2 <= len(steps) <= due + 1
+    assert model.layers[0].kernel.connectivity != start
+
+
+def test_rhythms_are_searched(problem):
+    space = MLPSpace(**BASE, rhythms=("epoch", 4), newcomers=("initial", "mean"))
+    assert MLPSpace.from_dict(space.to_dict()) == space
+    hp = keras_tuner.HyperParameters()
+    space.declare(hp)
+    assert hp.values["rhythm"] == "epoch"
+    _, model, *_ = trained(
+        problem, rhythms=("epoch", 4), newcomers=("initial", "mean"), values={"rhythm": "4", "newcomers": "mean"}
+    )
+    assert 4 % model.steps_per_execution == 0
+    for wrong in ((), (0,), ("batch",), (4, 4), (2.5,)):
+        with pytest.raises(ValueError, match="rhythms: expected"):
+            MLPSpace(rhythms=wrong)
+
+
+def test_dropout(problem):
+    hypermodel, model, _, _ = trained(problem, dropouts=(0.0, 0.3), normalize=(True,), values={"dropout": 0.3})
+    rates = [layer.rate for layer in model.layers if isinstance(layer, keras.layers.Dropout)]
+    assert rates == [0.3, 0.3]
+    x, _ = problem
+    folded = hypermodel.finished(model)
+    np.testing.assert_allclose(folded.predict(x, verbose=0), model.predict(x, verbose=0), atol=2e-5)
+    _, plain, *_ = trained(problem, epochs=1)
+    assert not [layer for layer in plain.layers if isinstance(layer, keras.layers.Dropout)]
+    for wrong in ((), (1.0,), (-0.1,), (0.3, 0.1), (0.1, 0.1)):
+        with pytest.raises(ValueError, match="dropouts: expected ascending shares"):
+            MLPSpace(dropouts=wrong)
+
+
+def test_pixels_may_share_a_scale_in_a_search(tmp_path):
+    data = load("digits")
+    result = search(data, output=tmp_path / "run", space={"scaling": "shared"}, max_trials=1, epochs=1)
+    served = keras.models.load_model(result.best["model"])
+    inside = served.get_layer("preprocess")
+    features = np.asarray(inside(data.x_val))
+    np.testing.assert_allclose(features, (data.x_val - data.x_train.mean()) / data.x_train.std(), atol=1e-3)
+    accuracy = served.evaluate(data.x_val, data.y_val, verbose=0, return_dict=True)["accuracy"]
+    assert accuracy == pytest.approx(result.best["val_accuracy"], abs=1e-6)
+    with pytest.raises(ValueError, match="scaling must be one of each, shared, got 'pixels'"):
+        MLPSpace(scaling="pixels")

@@ -57,6 +57,22 @@ def test_digits_are_images_as_they_are_flat():
     np.testing.assert_allclose(features, (raw - raw.mean()) / raw.std(), atol=1e-4)
 
 
+def test_features_may_share_one_scale():
+    data = load("digits")
+    p = fit(data, shared=True)
+    raw = data.x_train
+    np.testing.assert_allclose(p.features(raw), (raw - raw.mean()) / raw.std(), atol=1e-4)
+    # The margin is seldom on: by its own deviation it is as loud as the middle.
+    assert np.ptp(fit(data).features(raw).std(axis=0)) < np.ptp(p.features(raw).std(axis=0))
+
+
+def test_columns_of_a_table_share_no_scale(tmp_path):
+    path = tmp_path / "table.csv"
+    path.write_text("a,b,y\n" + "\n".join(f"{i},{i * 1000},{'pq'[i % 2]}" for i in range(40)))
+    with pytest.raises(DataError, match=r"columns share no unit.*Leave scaling at 'each'"):
+        fit(load(str(path)), shared=True)
+
+
 def test_tables_are_no_images(tmp_path):
     path = tmp_path / "t.csv"
     path.write_text("a,b,y\n" + "".join(f"{i},{i * i},{'ab'[i % 2]}\n" for i in range(40)))

@@ -1,0 +1,303 @@
+"""One search a data set, and what its networks reach at five sizes, beside what Deep-n-Cheap published.
+
+1. One search for the whole front, on five sixths of the training part; the rest is for validation.
+2. For every size the three networks of it that validate best and fit, their densities raised to fill the size, are
+   trained longer on the same examples; the one that validates best is taken.
+3. It is trained once more on the whole training part and evaluated on the test part, for the first time.
+
+Every step is kept when it is done, and the trials of the search, too.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, ClassVar
+
+import keras
+import keras_tuner
+import numpy as np
+from keras_sparse.search import data as data_module
+from keras_sparse.search.data import Dataset, load
+from keras_sparse.search.hypermodel import SparseHyperModel, cosine
+from keras_sparse.search.placing import informative
+from keras_sparse.search.progress import Progress
+from keras_sparse.search.run import search
+from keras_sparse.search.space import MLPSpace
+
+import keras_sparse as ks
+
+from ..reproduce.data import tfds_folder
+from ..reproduce.experiment import Setting
+from ..reproduce.records import Records
+from ..reproduce.runner import duration
+
+DATA = ("mnist", "fashion_mnist")
+SIZES = (1000, 2000, 4000, 7900, 30000)
+AIMS: Mapping[str, tuple[float, ...]] = {
+    "mnist": (0.954, 0.967, 0.977, 0.982, 0.986),
+    "fashion_mnist": (0.85, 0.867, 0.876, 0.89, 0.90),
+}
+PUBLISHED: Mapping[str, str] = {
+    "mnist": "92.9 % with 7.9k, 98.4 % with 70k and with 150k, 98.6 % with 460k",
+    "fashion_mnist": "84.9 % with 7.9k, 89.1 % with 50k, 90.4 % with 240k",
+}
+SPACE = MLPSpace(
+    hidden_layers=(1, 2),
+    units=(20, 30, 48, 72, 100, 140, 200, 300),
+    input_density=(0.008, 0.12),
+    hidden_density=(0.05, 0.5),
+    output_density=(0.2, 1.0),
+    zeta=(0.2, 0.5),
+    learning_rate=(2e-3, 3e-2),
+    batch_sizes=(128,),
+    policies=("rigl",),
+    patterns=("informative",),
+    normalize=(True,),
+    schedules=("cosine",),
+    rhythms=(150,),
+    newcomers=("mean",),
+    dropouts=(0.0, 0.1, 0.2),
+    scaling="shared",
+)
+CANDIDATES = 3
+PROTOCOL = """
+One search a data set, on five sixths of the training examples; the three best by validation at every size trained
+longer on the same ones, the best of these by validation on all of them, and tested then for the first time. No
+augmentation. Parameters count connections and biases; batch normalisation is folded into them. The rival is dense, on
+pixels averaged 2×2, with one hidden layer as wide as fits, trained the same way on all training examples.
+"""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How long things take.
+
+    Attributes:
+        trials: of the search.
+        epochs: of a trial, at most.
+        final: epochs of the networks that are taken from the front.
+        sizes: numbers of parameters.
+        examples: of the training part to use; None for all.
+    """
+
+    trials: int = 160
+    epochs: int = 10
+    final: int = 40
+    sizes: tuple[int, ...] = SIZES
+    examples: int | None = None
+
+    QUICK: ClassVar[Mapping[str, Any]] = {"trials": 8, "epochs": 2, "final": 2, "sizes": SIZES[:2], "examples": 6000}
+
+
+def run(name: str, plan: Plan, output: Path, data_dir: Path | None, seed: int = 0) -> str:
+    """Do what is missing for a data set; return the table as Markdown."""
+    where = tfds_folder(data_dir)
+    data = load(name, data_dir=None if where is None else str(where), seed=seed, validation_fraction=1 / 6)
+    if plan.examples is not None:
+        x: Any = data.x_train
+        data = dataclasses.replace(data, x_train=x[: plan.examples], y_train=data.y_train[: plan.examples])
+    records = Records(output / f"{name}.jsonl")
+    steps = _Steps(records, name, plan, seed)
+    began = time.perf_counter()
+    found = search(
+        data,
+        output=output / f"{name}-search",
+        space=SPACE,
+        objective="pareto",
+        max_connections=max(plan.sizes),
+        max_trials=plan.trials,
+        epochs=plan.epochs,
+        seed=seed,
+        resume=True,
+        on_progress=_tell(name),
+    )
+    if not records.of(steps.setting("search", {})):
+        steps.keep("search", {}, {"front": len(found.pareto_front)}, time.perf_counter() - began)
+    rows = []
+    for size in plan.sizes:
+        candidates = [filled(values, size) for values in fitting(found.trials, size)]
+        validated = [steps.do(f"validated {size}", v, partial(_validate, data, v, plan)) for v in candidates]
+        if not validated:
+            continue
+        best = max(range(len(validated)), key=lambda i: validated[i]["validation"])
+        values = candidates[best]
+        tested = steps.do(f"tested {size}", values, partial(_test, data, values, plan))
+        rival = steps.do(f"rival {size}", {"size": size}, partial(_rival, data, size, plan))
+        rows.append((size, values, validated[best], tested, rival))
+    return table(name, rows, plan)
+
+
+def fitting(trials: Sequence[Mapping[str, Any]], size: int) -> list[Mapping[str, Any]]:
+    """Return the hyperparameters of the trials with at most `size` parameters that validate best.
+
+    Args:
+        trials: as in a search's result.
+        size: most parameters.
+    """
+    small = [t for t in trials if t["status"] == "completed" and t["parameters"] <= size]
+    ordered = sorted(small, key=lambda trial: (-trial["val_metric"], trial["parameters"]))
+    return [trial["hyperparameters"] for trial in ordered[:CANDIDATES]]
+
+
+def filled(values: Mapping[str, Any], size: int, n_in: int = 784, n_out: int = 10) -> dict[str, Any]:
+    """Return hyperparameters with the densities raised by one factor, until the network has `size` parameters.
+
+    A density that reaches 1 stays there; a network that is dense before it is that large is returned dense.
+    """
+
+    def raised(factor: float) -> dict[str, Any]:
+        return {k: min(1.0, v * factor) if k.startswith("density") else v for k, v in values.items()}
+
+    def count(candidate: Mapping[str, Any]) -> int:
+        return sum(kernel.connections + kernel.biases for kernel in SPACE.kernels(candidate, n_in, n_out))
+
+    low, high = 1.0, 1e4
+    if count(raised(high)) <= size:
+        return raised(high)
+    for _ in range(60):
+        middle = math.sqrt(low * high)
+        low, high = (middle, high) if count(raised(middle)) <= size else (low, middle)
+    return raised(low)
+
+
+def table(name: str, rows: Sequence[tuple[int, Any, Any, Any, Any]], plan: Plan) -> str:
+    """Return the table of a data set as Markdown."""
+    aims: dict[int, float] = dict(zip(SIZES, AIMS[name], strict=True))
+    head = ["at most", "parameters", "network", "validation, %", "test, %", "aim, %", "dense on 2×2-pooled pixels, %"]
+    examples = "" if plan.examples is None else f", with {plan.examples:,} training examples"
+    lines = [
+        f"## One search, five sizes: {name.replace('_', '-')}",
+        "",
+        "    python -m benchmarks.search deep_n_cheap",
+        "",
+        f"{plan.trials} trials of at most {plan.epochs} epochs, then {plan.final} epochs{examples}.",
+        "",
+        PROTOCOL.strip(),
+        "",
+        f"Published (Deep-n-Cheap, dense networks): {PUBLISHED[name]}.",
+        "",
+        f"| {' | '.join(head)} |",
+        f"|{' ---: |' * len(head)}",
+    ]
+    for size, values, validated, tested, rival in rows:
+        widths = "-".join(str(values[f"units_{i}"]) for i in range(1, values["hidden_layers"] + 1))
+        shares = [f"{100 * share:.2f}" for share in (validated["validation"], tested["test"], aims[size])]
+        beside = f"{100 * rival['test']:.2f} ({rival['parameters']:,})"
+        cells = [f"{size:,}", f"{tested['parameters']:,}", widths, *shares, beside]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+class _Steps:
+    """Trainings that are done once: what they gave is kept."""
+
+    def __init__(self, records: Records, name: str, plan: Plan, seed: int) -> None:
+        self._records, self._name, self._plan, self._seed = records, name, plan, seed
+
+    def setting(self, name: str, values: Mapping[str, Any]) -> Setting:
+        return Setting(name, {"plan": dataclasses.asdict(self._plan) | {"sizes": list(self._plan.sizes)}, **values})
+
+    def do(self, name: str, values: Mapping[str, Any], step: Any) -> dict[str, Any]:
+        """Return what the step gives, or gave."""
+        setting = self.setting(name, values)
+        if (record := self._records.of(setting).get(self._seed)) is not None:
+            return record["results"]
+        began = time.perf_counter()
+        results = step()
+        self.keep(name, values, results, time.perf_counter() - began)
+        shown = ", ".join(f"{key} {value:.4g}" for key, value in results.items())
+        print(f"{self._name}: {name}: {shown}", file=sys.stderr, flush=True)
+        return results
+
+    def keep(self, name: str, values: Mapping[str, Any], results: Mapping[str, Any], seconds: float) -> None:
+        """Write down what a step gave."""
+        self._records.add(self.setting(name, values), self._seed, results, seconds=round(seconds, 1))
+
+
+def _tell(name: str) -> Any:
+    def tell(progress: Progress) -> None:
+        if progress.event == "result":
+            left = "" if progress.remaining_s is None else f", {duration(progress.remaining_s)} left"
+            print(
+                f"{name}: trial {progress.done} of {progress.total}, {progress.front} on the front{left}",
+                file=sys.stderr,
+                flush=True,
+            )
+
+    return tell
+
+
+def _validate(data: Dataset, values: Mapping[str, Any], plan: Plan) -> dict[str, Any]:
+    """Train on the training part; the last epoch, as with all of the data."""
+    network, (_, validation, _) = _trained(data, values, plan)
+    return {"validation": _accuracy(network, validation), "parameters": ks.inspect(network).parameters}
+
+
+def _test(data: Dataset, values: Mapping[str, Any], plan: Plan) -> dict[str, Any]:
+    """Train on the training and the validation part."""
+    network, (_, _, test) = _trained(_whole(data), values, plan)
+    return {"test": _accuracy(network, test), "parameters": ks.inspect(network).parameters}
+
+
+def _trained(data: Dataset, values: Mapping[str, Any], plan: Plan) -> tuple[keras.Model, list[Any]]:
+    parts = _parts(data)
+    (x, y), _, _ = parts
+    hypermodel = SparseHyperModel(
+        SPACE, n_in=x.shape[1], n_out=10, task="classification", n_train=len(y), informative=informative(x)
+    )
+    keras.utils.clear_session()
+    keras.utils.set_random_seed(0)
+    hp = keras_tuner.HyperParameters()
+    hp.values = dict(values)
+    model = hypermodel.build(hp)
+    hypermodel.fit(hp, model, x, y, epochs=plan.final, verbose=0)
+    return hypermodel.finished(model), parts
+
+
+def _rival(data: Dataset, size: int, plan: Plan) -> dict[str, Any]:
+    """A dense network on averages of 2×2 pixels."""
+    (x, y), _, (x_test, y_test) = _parts(_whole(data))
+    x, x_test = (_pooled(part) for part in (x, x_test))
+    width = max(1, (size - 10) // (x.shape[1] + 11))
+    keras.utils.clear_session()
+    keras.utils.set_random_seed(0)
+    layers = keras.layers
+    hidden = [
+        layers.Dense(width, kernel_initializer="he_normal"),
+        layers.BatchNormalization(),
+        layers.Activation("relu"),
+    ]
+    model: Any = keras.Sequential([keras.Input(x.shape[1:]), *hidden, layers.Dense(10, activation="softmax")])
+    rate: Any = cosine(1e-2, plan.final * math.ceil(len(y) / 128))
+    model.compile(
+        keras.optimizers.Adam(rate), "sparse_categorical_crossentropy", metrics=["accuracy"], steps_per_execution=50
+    )
+    model.fit(x, y, batch_size=128, epochs=plan.final, verbose=0)
+    return {"test": _accuracy(model, (x_test, y_test)), "parameters": width * (x.shape[1] + 11) + 10}
+
+
+def _whole(data: Dataset) -> Dataset:
+    """The data with the validation part in the training part."""
+    x, y = (np.concatenate([getattr(data, f"{k}_train"), getattr(data, f"{k}_val")]) for k in ("x", "y"))
+    return dataclasses.replace(data, x_train=x, y_train=y)
+
+
+def _parts(data: Dataset) -> list[Any]:
+    preprocessing = data_module.fit(data, shared=True)
+    raw = ((data.x_train, data.y_train), (data.x_val, data.y_val), (data.x_test, data.y_test))
+    return [(preprocessing.features(x), preprocessing.target(y)) for x, y in raw]
+
+
+def _pooled(x: Any) -> Any:
+    return x.reshape(-1, 14, 2, 14, 2).mean(axis=(2, 4)).reshape(len(x), -1)
+
+
+def _accuracy(model: Any, part: Any) -> float:
+    return float(model.evaluate(*part, batch_size=1024, verbose=0, return_dict=True)["accuracy"])
