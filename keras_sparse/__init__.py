@@ -35,6 +35,7 @@ from .rewiring.set import SET, ContinuousSET
 from .rewiring.soft_deep_r import SoftDeepR
 from .rewiring.srigl import SRigL
 from .rewiring.static import Static
+from .serving import Exported, export
 from .sparsify import sparsify
 from .topology.block import Block
 from .topology.budgets import allocate
@@ -70,6 +71,7 @@ __all__ = [
     "Cubic",
     "DeepR",
     "ErdosRenyi",
+    "Exported",
     "FromMask",
     "FromSciPy",
     "GraNet",
@@ -103,6 +105,7 @@ __all__ = [
     "Structured",
     "allocate",
     "analysis",
+    "export",
     "inspect",
     "models",
     "realign",

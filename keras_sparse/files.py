@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,3 +30,35 @@ def atomic(path: str | os.PathLike[str]) -> Iterator[Path]:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def atomic_folder(path: str | os.PathLike[str], *, overwrite: bool = False) -> Iterator[Path]:
+    """Yield the name of a folder to make; at the end it takes the place of `path`, complete or not at all.
+
+    Args:
+        path: the folder to write. The folder around it is made if need be.
+        overwrite: replace `path` if it has content.
+
+    Raises:
+        FileExistsError: `path` is a file, or has content and `overwrite` is False.
+    """
+    target = Path(path)
+    check_free(target, overwrite=overwrite)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    # Beside the target, as a rename is atomic within one file system only.
+    work = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+    try:
+        yield work / "new"
+        if target.exists():
+            check_free(target, overwrite=overwrite)
+            target.rename(work / "old")
+        (work / "new").rename(target)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+
+
+def check_free(path: Path, *, overwrite: bool) -> None:
+    """Raise FileExistsError if `path` is something that may not be replaced."""
+    if path.exists() and not overwrite and (path.is_file() or any(path.iterdir())):
+        raise FileExistsError(f"{path} exists and is not empty. Choose another path, or pass overwrite=True.")

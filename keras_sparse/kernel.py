@@ -11,7 +11,7 @@ from keras import ops
 from numpy.typing import NDArray
 
 from . import constraints, initializers
-from .compute import decoding, dispatch, exporting, host, paths, recording
+from .compute import decoding, delivery, dispatch, exporting, host, paths, recording
 from .kernel_state import Index, KernelState
 from .kernel_storage import KernelStorage
 from .multiplier import Multiplier
@@ -228,6 +228,8 @@ class SparseKernel:
         choice = SparseKernel.choice(self, portable=exported)  # that of matrix products
         if repeated:
             choice = dispatch.repeated(choice, self._shape, self._storage.written, self._layer.compute_dtype)
+        if exported:
+            choice = delivery.current().choice(choice, self.values)
         recorder = None if exported else recording.current()
         hook = None if recorder is None else recording.hook(recorder, self)
         return Multiplier(self._storage, choice, self._layer.compute_dtype, exported=exported, on_backward=hook)
