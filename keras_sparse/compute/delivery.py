@@ -31,11 +31,13 @@ class Plan:
             the graph.
         forms: by the id of a kernel's values; the others take the form that `dispatch` chose.
         loaded: what is made on loading; the SavedModel must track it.
+        variables: Keras variables that it is made of; the SavedModel must track them, too.
     """
 
     way: Way
     forms: Mapping[int, Form] = field(default_factory=dict)
     loaded: list[Any] = field(default_factory=list)
+    variables: list[Any] = field(default_factory=list)
     _made: dict[tuple[Any, ...], Any] = field(default_factory=dict)
 
     def choice(self, choice: Choice, values: Any, *, convolution: bool = False) -> Choice:
@@ -106,6 +108,7 @@ class Plan:
         if key not in self._made:
             self._made[key] = Loaded(make, dtype, shape, f"{storage.values.path}/{name}/{dtype}")
             self.loaded.append(self._made[key])
+            self.variables += [storage.ids, storage.rows, *([storage.values] if name == "matrix" else [])]
         return self._made[key].read()
 
 

@@ -71,7 +71,7 @@ def _choose(layer: Any, kernels: list[SparseKernel], prefer: str, way: Way, runn
     if len(options) == 1:
         why = "a dense matrix would be too large" if options[0] == "sparse" else "the format has no sparse convolution"
         return LayerForm(layer.name, options[0], why, {})
-    sizes = {form: tuple(map(sum, zip(*(_bytes(kernel, form, way) for kernel in kernels), strict=True))) for form in options}
+    sizes = {form: _bytes(kernels, form, way) for form in options}
     smaller = min(options, key=lambda form: sizes[form])
     if prefer == "size":
         file, memory = sizes[smaller]
@@ -95,14 +95,21 @@ def _possible(kernels: list[SparseKernel], way: Way) -> list[Form]:
     return options
 
 
-def _bytes(kernel: SparseKernel, form: Form, way: Way) -> tuple[int, int]:
-    """Return about how many bytes a kernel takes in the file and in memory, beside what both forms have."""
-    count, positions, size = len(kernel), kernel.shape[0] * kernel.shape[1], _itemsize(kernel)
-    if way == "load":  # the file holds the stored index, whatever is made of it
-        return kernel.bytes, positions * size if form == "dense" else 16 * count
-    if form == "dense":  # compressed by its format, with indices of one or two bytes
-        return min(positions * size, count * (size + 2)), positions * size
-    return count * (size + 8), count * (size + 8)
+def _bytes(kernels: list[SparseKernel], form: Form, way: Way) -> tuple[int, int]:
+    """Return about how many bytes kernels take in the file and in memory, beside what both forms have."""
+    file = memory = 0
+    for kernel in kernels:
+        count, positions, size = len(kernel), kernel.shape[0] * kernel.shape[1], _itemsize(kernel)
+        if way == "load":  # the file holds the stored index, whatever is made of it
+            file += kernel.bytes
+            memory += positions * size if form == "dense" else 16 * count
+        elif form == "dense":  # compressed by its format, with indices of one or two bytes
+            file += min(positions * size, count * (size + 2))
+            memory += positions * size
+        else:
+            file += count * (size + 8)
+            memory += count * (size + 8)
+    return file, memory
 
 
 def _seconds(layer: Any, kernels: list[SparseKernel], form: Form, way: Way, runner: Runner) -> float:

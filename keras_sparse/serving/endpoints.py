@@ -60,8 +60,8 @@ def numeric(model: keras.Model) -> Endpoint:
         return default
     if not others:
         raise ValueError(
-            f"LiteRT and ONNX take numbers, and the model's input {text[0]!r} is text. Export a SavedModel, or the part "
-            "of the model behind its text layers."
+            f"LiteRT and ONNX take numbers, and the model's input {text[0]!r} is text. Export a SavedModel, or the "
+            "part of the model behind its text layers."
         )
     return others[0]
 

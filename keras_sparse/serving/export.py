@@ -74,7 +74,7 @@ def export(
         quantize: None, or for LiteRT "float16" (weights) or "int8" (weights and activations; inputs and outputs keep
             their type).
         examples: inputs as the model takes them, [n, ...]: what an int8 conversion measures the activations on, a few
-            hundred that are like what will be asked; the first of them are the warm-up requests (default: one of zeros).
+            hundred that are like what will be asked; the first are the warm-up requests (default: one of zeros).
         versioned: write `path`/1, or the next free number, as TensorFlow Serving finds models; never over another.
         overwrite: replace `path` if it has content.
 
@@ -176,9 +176,10 @@ def _check_answers(endpoint: Endpoint, content: bytes, format_: str, quantize: s
         return
     except RuntimeError as error:
         raise ValueError(f"The {format_} file cannot be run, so it was not written. It says: {error}") from error
+    if quantize == "int8":  # what it costs depends on the examples, and is judged by who gave them
+        return
     expected = np.asarray(keras.ops.convert_to_numpy(endpoint.call(_tensors(inputs))), "float32")
-    # What int8 costs depends on the examples; its numbers are judged by who gave them.
-    room = _TOLERANCE.get(quantize, np.inf) * max(1.0, float(np.abs(expected).max(initial=0.0)))
+    room = _TOLERANCE[quantize] * max(1.0, float(np.abs(expected).max(initial=0.0)))
     if got.shape != expected.shape or not np.allclose(got, expected, atol=room, rtol=0, equal_nan=True):
         raise ValueError(
             f"The {format_} file answers otherwise than the model, so it was not written. This is a fault of the "

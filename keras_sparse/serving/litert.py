@@ -112,9 +112,7 @@ def _loops(endpoint: Endpoint, plan: delivery.Plan) -> bool:
     return any(op.type in ("While", "StatelessWhile") for part in [graph, *inner] for op in part.get_operations())
 
 
-def _converted(
-    folder: Path, endpoint: Endpoint, quantize: str | None, representative: Any
-) -> bytes:
+def _converted(folder: Path, endpoint: Endpoint, quantize: str | None, representative: Any) -> bytes:
     import tensorflow as tf
 
     converter: Any = tf.lite.TFLiteConverter.from_saved_model(str(folder), signature_keys=[DEFAULT])

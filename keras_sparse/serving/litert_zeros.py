@@ -1,7 +1,7 @@
 """Weights of a LiteRT file without their zeros: as sparse tensors, laid out once when the interpreter starts.
 
 The converter's own `EXPERIMENTAL_SPARSITY` stores very sparse matrices in blocks, and half-precision kernels then read
-them wrongly (nan, TensorFlow 2.21). Here every row is a list of columns, which all runtimes lay out (DENSIFY). Quantized
+them wrongly (nan, TensorFlow 2.21). Here every row is a list of columns, which all runtimes lay out (DENSIFY). int8
 weights stay as they are: LiteRT 2.3 does not run int8 kernels on tensors that it has laid out.
 """
 
@@ -58,7 +58,7 @@ def _shared(model: Any) -> set[int]:
 
 
 def _packed(array: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]] | None:
-    """Return (values, row pointers, columns) of an array seen as rows along its last axis; None if that is no smaller."""
+    """Return (values, row pointers, columns) of an array as rows along its last axis; None if that is no smaller."""
     rows = array.reshape(-1, array.shape[-1])
     places = np.nonzero(rows)
     sizes = np.concatenate([[0], np.cumsum(np.bincount(places[0], minlength=len(rows)))])

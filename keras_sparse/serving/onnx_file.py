@@ -16,9 +16,7 @@ from .alone import Alone
 from .endpoints import Endpoint
 
 OPSET = 18
-_MISSING = (
-    "ONNX needs packages that are not installed: {}. Install them with: pip install 'keras-sparse[onnx]'."
-)
+_MISSING = "ONNX needs packages that are not installed: {}. Install them with: pip install 'keras-sparse[onnx]'."
 
 
 class MissingError(ValueError):

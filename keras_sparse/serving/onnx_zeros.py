@@ -24,7 +24,7 @@ def compress(model: Any) -> int:
     outputs = {output.name for output in graph.output}
     for tensor in graph.initializer:
         array = numpy_helper.to_array(tensor)
-        packed = None if tensor.name in outputs or not array.dtype.kind == "f" else without_zeros(array)
+        packed = None if tensor.name in outputs or array.dtype.kind != "f" else without_zeros(array)
         if packed is None:
             kept.append(tensor)
             continue

@@ -9,10 +9,11 @@ from typing import Any
 
 import keras
 
+from .. import junctions
 from ..compute import delivery
 from ..files import atomic_folder
 from . import warmup
-from .endpoints import Endpoint, flat
+from .endpoints import Endpoint
 
 
 def write(
@@ -32,18 +33,26 @@ def write(
         requests: (signature, inputs by name) for warm-up, see `warmup`.
     """
     archive = keras.export.ExportArchive()
-    archive.track(model)
     with delivery.delivering(plan):
         for endpoint in endpoints:
-            # A copy of the specs: they belong to the archive from here on.
-            archive.add_endpoint(endpoint.name, endpoint.call, [endpoint.specs])._list_all_concrete_functions()
-        for function in (getattr(archive._tf_trackable, endpoint.name) for endpoint in endpoints):
-            function.get_concrete_function()
-        for loaded in plan.loaded:
-            archive.track(loaded)
+            archive.add_endpoint(endpoint.name, endpoint.call, [endpoint.specs]).get_concrete_function()
+        # Not `archive.track(model)`, which writes every variable twice (Keras 3.15) and those nobody asks for. What
+        # the signatures use is tracked anyway; what only an initializer uses, and tables, are not.
+        for resource in [*plan.loaded, *_tables(model)]:
+            archive.track(resource)
+        if plan.variables:
+            archive.add_variable_collection("sparse_kernels", [variable.value for variable in plan.variables])
         archive.write_out(str(folder), verbose=False)
     if requests:
         warmup.write(Path(folder), requests)
+
+
+def _tables(model: Any) -> list[Any]:
+    """Return the lookup tables of a model's layers."""
+    import tensorflow as tf
+
+    kind = tf.saved_model.experimental.TrackableResource
+    return [value for layer in junctions.layers(model) for value in vars(layer).values() if isinstance(value, kind)]
 
 
 def next_version(folder: Path) -> int:
@@ -85,8 +94,3 @@ def write_folder(
     with atomic_folder(target, overwrite=overwrite and not versioned) as folder:
         write(model, endpoints, folder, plan, requests)
     return target
-
-
-def names(endpoint: Endpoint) -> list[str]:
-    """Return the names of the inputs of an endpoint."""
-    return [str(spec.name) for spec in flat(endpoint.specs)]
