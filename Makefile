@@ -71,6 +71,7 @@ bench: $(VENV)/.installed  ## Time and measure sparse layers against keras.layer
 	$(BIN)/python benchmarks/model_fit.py
 	$(BIN)/python benchmarks/recurrent.py
 	$(BIN)/python benchmarks/inference.py
+	$(BIN)/python benchmarks/serving.py
 	$(BIN)/python benchmarks/memory.py
 	$(BIN)/python benchmarks/rbm.py
 	$(BIN)/python benchmarks/sparse_inputs.py
