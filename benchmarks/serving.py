@@ -81,7 +81,19 @@ def main() -> None:
     options = parser.parse_args()
     facts = common.announce("Exported files: latency of one sample, and size, against the dense network")
     table = common.Table(
-        ["network", "density", "format", "prefer", "dense us", "us", "faster x", "dense kB", "kB", "smaller x", "sparse"]
+        [
+            "network",
+            "density",
+            "format",
+            "prefer",
+            "dense us",
+            "us",
+            "faster x",
+            "dense kB",
+            "kB",
+            "smaller x",
+            "sparse",
+        ]
     )
     rows = []
     for network in options.networks.split(","):

@@ -35,6 +35,7 @@ from .rewiring.set import SET, ContinuousSET
 from .rewiring.soft_deep_r import SoftDeepR
 from .rewiring.srigl import SRigL
 from .rewiring.static import Static
+from .saved import load_model
 from .serving import Exported, export
 from .sparsify import sparsify
 from .topology.block import Block
@@ -107,6 +108,7 @@ __all__ = [
     "analysis",
     "export",
     "inspect",
+    "load_model",
     "models",
     "realign",
     "resize",

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
+
+MOST_JSON = 256 * 2**20
+"""Bytes of the largest JSON file that is read."""
 
 
 @contextmanager
@@ -62,3 +67,20 @@ def check_free(path: Path, *, overwrite: bool) -> None:
     """Raise FileExistsError if `path` is something that may not be replaced."""
     if path.exists() and not overwrite and (path.is_file() or any(path.iterdir())):
         raise FileExistsError(f"{path} exists and is not empty. Choose another path, or pass overwrite=True.")
+
+
+def read_json(path: str | os.PathLike[str]) -> Any:
+    """Return what a JSON file holds.
+
+    Raises:
+        ValueError: it holds no JSON, in UTF-8, or is too large or too deeply nested to be a file of ours.
+        OSError: it cannot be read.
+    """
+    with Path(path).open("rb") as file:
+        content = file.read(MOST_JSON + 1)
+    if len(content) > MOST_JSON:
+        raise ValueError(f"it is larger than {MOST_JSON:,} bytes")
+    try:
+        return json.loads(content.decode("utf-8"))
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None

@@ -14,6 +14,7 @@ from . import constraints, initializers
 from .compute import decoding, delivery, dispatch, exporting, host, paths, recording
 from .kernel_state import Index, KernelState
 from .kernel_storage import KernelStorage
+from .memory import check_memory
 from .multiplier import Multiplier
 from .topology import counter_rng
 from .topology.connectivity import Connectivity, Int64, check_shape
@@ -69,6 +70,7 @@ class SparseKernel:
         self._initializer = initializer
         self.compute = dispatch.check_requested(compute)
         self.pattern = pattern
+        check_memory(Layout.of(self._shape, max(1, connections, capacity or 0)), connections, name)
         connectivity = pattern.sample(self._shape, connections, seed=seed)
         connections = len(connectivity)
         capacity = connections if capacity is None else capacity

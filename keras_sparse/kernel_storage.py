@@ -208,10 +208,16 @@ class KernelStorage:
             ValueError: naming the part of the file that does not fit; nothing has been assigned then.
         """
         where = f"{self.values.path}: the file does not fit"
+        most = self.layout.capacity
         try:
             values, ids, rows, vector = (
-                np.asarray(store[key])
-                for key in (self._name, *(f"{self._name}_{part}" for part in ("ids", "rows", "state")))
+                _read(store, key, length, where)
+                for key, length in (
+                    (self._name, most),
+                    (f"{self._name}_ids", most),
+                    (f"{self._name}_rows", self.layout.rows + 1),
+                    (f"{self._name}_state", STATE_SIZE),
+                )
             )
         except KeyError as missing:
             raise ValueError(f"{where}: {missing} is absent; it was not saved from a sparse kernel.") from None
@@ -229,6 +235,8 @@ class KernelStorage:
             raise ValueError(f"{where}: ids must be {np.dtype(here.id_dtype)} and rows integers, both one-dimensional.")
         if not _is_float(values) or values.shape != ids.shape:
             raise ValueError(f"{where}: {len(ids)} connections need as many values, got {values.dtype} {values.shape}.")
+        if not np.isfinite(values.astype("float32", copy=False)).all():
+            raise ValueError(f"{where}: weights are NaN or infinite; training diverged, or the file is damaged.")
         if any(not 0 <= int(entry) < 1 << HALF_BITS + 1 for entry in vector):
             raise ValueError(f"{where}: an entry of the kernel's state is out of range.")
         rows = rows.astype(np.int64)
@@ -245,6 +253,14 @@ class KernelStorage:
             )
         slots = join(int(vector[11]), int(vector[12]))
         return lambda: self._write(ids, rows, values, state), slots
+
+
+def _read(store: Any, key: str, most: int, where: str) -> NDArray[Any]:
+    """Return an array of a file, unless it claims more entries than fit: then it is not read at all."""
+    stored = store[key]
+    if len(getattr(stored, "shape", ())) == 1 and stored.shape[0] > most:
+        raise ValueError(f"{where}: {key} claims {stored.shape[0]:,} entries, where at most {most:,} fit.")
+    return np.asarray(stored)
 
 
 def _is_float(array: NDArray[Any]) -> bool:

@@ -107,7 +107,7 @@ class SparseLayer(keras.layers.Layer):
         """Note the capacities that a build configuration announces; return the rest of it."""
         layouts = {key: value for key, value in config.items() if key.endswith("layout")}
         self._built_capacities = {
-            name: int(layouts[_layout_key(name)]["capacity"])
+            name: _announced(layouts[_layout_key(name)], self.name)
             for name in ("kernel", "recurrent_kernel")
             if _layout_key(name) in layouts
         }
@@ -117,6 +117,14 @@ class SparseLayer(keras.layers.Layer):
     def from_config(cls, config: dict[str, Any]) -> Self:
         """Return the layer that `get_config` described."""
         return cls(**restored(config))
+
+
+def _announced(layout: Any, layer: str) -> int:
+    """Return the capacity in a build configuration, which may come from a file."""
+    capacity = layout.get("capacity") if isinstance(layout, dict) else None
+    if isinstance(capacity, bool) or not isinstance(capacity, int) or capacity < 1:
+        raise ValueError(f"{layer}: the saved configuration has no storage layout but {layout!r}; the file is damaged.")
+    return capacity
 
 
 def _layout_key(kernel: str) -> str:
