@@ -82,10 +82,17 @@ def check(path: Path) -> None:
 
 
 def _layers(config: Any, depth: int) -> Iterator[dict[str, Any]]:
-    """Yield everything in a configuration that was built."""
+    """Yield everything in a configuration that was built.
+
+    Raises:
+        ValueError: there is code in it, or it is nested too deeply.
+    """
     if depth > _DEPTH:
         raise ValueError("its configuration is nested too deeply")
     if isinstance(config, dict):
+        # Not left to Keras: `keras.config.enable_unsafe_deserialization()` outweighs its `safe_mode`.
+        if config.get("class_name") in ("Lambda", "__lambda__"):
+            raise ValueError("it holds code, a Lambda layer or function, which is never run")
         if isinstance(config.get("build_config"), dict) and isinstance(config.get("config"), dict):
             yield config
         for part in config.values():

@@ -169,13 +169,13 @@ def test_code_in_a_file_is_not_run(tmp_path):
     model = keras.Sequential([keras.Input((4,)), ks.SparseDense(3, density=0.5), keras.layers.Lambda(evil)])
     mark.unlink(missing_ok=True)
     model.save(tmp_path / "m.keras")
+    before = keras.src.backend.common.global_state.get_global_attribute("safe_mode_saving")
     keras.config.enable_unsafe_deserialization()
     try:
         with pytest.raises(ValueError, match=r"(?i)lambda"):
             ks.load_model(tmp_path / "m.keras")
     finally:
-        keras.src.saving.serialization_lib.SafeModeScope(True)
-        keras.src.backend.common.global_state.set_global_attribute("safe_mode_saving", None)
+        keras.src.backend.common.global_state.set_global_attribute("safe_mode_saving", before)
     assert not mark.exists()
 
 
@@ -209,6 +209,14 @@ def test_a_sound_file_is_loaded(content, tmp_path):
     assert len(model.layers[0].kernel) == 120
 
 
+def index(arrays):
+    return next(name for name, array in arrays.items() if array.dtype == np.int64 and array.ndim == 1)
+
+
+def tried(arrays):
+    return next(name for name in arrays if name.startswith("rewire_0_"))
+
+
 class TestBackups:
     def resume(self, folder):
         keras.utils.set_random_seed(0)
@@ -223,8 +231,8 @@ class TestBackups:
         [
             (lambda a, m: a.pop("variable_0"), "is damaged"),
             (lambda a, m: a.update(variable_0=a["variable_0"][:-1]), "is damaged"),
-            (lambda a, m: a.update(variable_1=np.full_like(a["variable_1"], -1)), "no valid topology|damaged"),
-            (lambda a, m: a.update(rewire_0_explored_0=np.zeros(1, "uint8")), "cannot be read|damaged|resumed"),
+            (lambda a, m: a.update({index(a): np.full_like(a[index(a)], -1)}), "no valid topology"),
+            (lambda a, m: a.update({tried(a): np.zeros(1, "uint8")}), "which positions were tried"),
             (lambda a, m: m.pop("variables"), "is damaged"),
             (lambda a, m: m.update(epoch="soon"), "is damaged"),
             (lambda a, m: m.update(slots=[]), "another number of sparse kernels"),
@@ -237,11 +245,8 @@ class TestBackups:
         with np.load(path) as file:
             arrays = {name: file[name] for name in file.files}
         meta = json.loads(str(arrays.pop("meta")))
-        before = set(arrays)
         change(arrays, meta)
         np.savez(path, meta=np.array(json.dumps(meta)), **arrays)
-        if "rewire_0_explored_0" in set(arrays) - before:
-            pytest.skip("this version names what was tried otherwise")
         with pytest.raises(ValueError, match=message):
             self.resume(tmp_path)
 

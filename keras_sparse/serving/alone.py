@@ -71,7 +71,7 @@ def by_name(endpoint: Endpoint, inputs: Any) -> dict[str, Any]:
         missing = set(endpoint.specs) - set(inputs)
         if missing:
             raise ValueError(f"Examples lack the model's input {sorted(missing)[0]!r}.")
-        pairs = [(spec, inputs[key]) for key, spec in endpoint.specs.items()]
+        pairs: list[tuple[Any, Any]] = [(spec, inputs[key]) for key, spec in endpoint.specs.items()]
     elif isinstance(endpoint.specs, list) and isinstance(inputs, list | tuple):
         pairs = list(zip(endpoint.specs, inputs, strict=True))
     else:

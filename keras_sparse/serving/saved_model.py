@@ -32,7 +32,7 @@ def write(
         plan: what becomes of the sparse kernels.
         requests: (signature, inputs by name) for warm-up, see `warmup`.
     """
-    archive = keras.export.ExportArchive()
+    archive: Any = keras.export.ExportArchive()
     with delivery.delivering(plan):
         for endpoint in endpoints:
             archive.add_endpoint(endpoint.name, endpoint.call, [endpoint.specs]).get_concrete_function()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import io
 import json
 import zipfile
@@ -60,9 +61,9 @@ def json_changed(content: bytes, rng: Random) -> bytes:
         if kind == 0 and isinstance(holder, dict):
             del holder[key]
         elif kind == 1 and isinstance(holder, list):
-            holder.append(holder[key])
+            holder.append(copy.deepcopy(holder[key]))
         else:
-            holder[key] = pick(rng, HOSTILE)
+            holder[key] = copy.deepcopy(pick(rng, HOSTILE))
     return json.dumps(value).encode()
 
 

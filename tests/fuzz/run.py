@@ -10,12 +10,14 @@ A case is a target and a seed, and always the same. Cases run in a process of li
 from __future__ import annotations
 
 import argparse
+import logging
 import signal
 import subprocess
 import sys
 import tempfile
 import time
 import traceback
+import warnings
 from pathlib import Path
 
 HERE = Path(__file__).parent
@@ -38,6 +40,8 @@ def work(todo: Path, state: Path, seconds: float) -> int:
     sys.path.insert(0, str(HERE))
     import targets
 
+    logging.disable(logging.WARNING)  # records that are set aside, by the hundred
+    warnings.simplefilter("ignore")
     found, end = 0, time.monotonic() + seconds
     counts: dict[str, list[int]] = {}
     for number, (target, seed) in enumerate(cases(todo)):

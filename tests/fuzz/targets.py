@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-import logging
 import tempfile
-import warnings
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -27,8 +25,6 @@ import keras_sparse as ks
 from keras_sparse.compute.native.library import load
 
 ALLOWED = (ValueError, OSError, tf.errors.InvalidArgumentError, tf.errors.NotFoundError, tf.errors.UnimplementedError)
-logging.disable(logging.WARNING)  # records that are set aside, by the hundred
-warnings.simplefilter("ignore")
 SEARCH_ERRORS = ("SearchError", "DataError", "RunDirectoryError")
 
 
