@@ -208,19 +208,11 @@ class KernelStorage:
             ValueError: naming the part of the file that does not fit; nothing has been assigned then.
         """
         where = f"{self.values.path}: the file does not fit"
-        most = self.layout.capacity
+        absent = "is absent; it was not saved from a sparse kernel."
         try:
-            values, ids, rows, vector = (
-                _read(store, key, length, where)
-                for key, length in (
-                    (self._name, most),
-                    (f"{self._name}_ids", most),
-                    (f"{self._name}_rows", self.layout.rows + 1),
-                    (f"{self._name}_state", STATE_SIZE),
-                )
-            )
+            vector = _read(store, f"{self._name}_state", STATE_SIZE, where)
         except KeyError as missing:
-            raise ValueError(f"{where}: {missing} is absent; it was not saved from a sparse kernel.") from None
+            raise ValueError(f"{where}: {missing} {absent}") from None
         if vector.shape != (STATE_SIZE,) or vector.dtype.kind not in "iu":
             raise ValueError(f"{where}: the kernel's state must be {STATE_SIZE} integers, got shape {vector.shape}.")
         here = self.layout
@@ -231,6 +223,12 @@ class KernelStorage:
                 f"{where}: its layout (version, block, id bits, capacity) is {theirs}, this kernel's is {ours}. "
                 f"Build the layer with capacity={theirs[3]}, or load the whole model with keras.models.load_model."
             )
+        try:
+            values = _read(store, self._name, here.capacity, where)
+            ids = _read(store, f"{self._name}_ids", here.capacity, where)
+            rows = _read(store, f"{self._name}_rows", here.rows + 1, where)
+        except KeyError as missing:
+            raise ValueError(f"{where}: {missing} {absent}") from None
         if ids.dtype != np.dtype(here.id_dtype) or ids.ndim != 1 or rows.dtype.kind not in "iu" or rows.ndim != 1:
             raise ValueError(f"{where}: ids must be {np.dtype(here.id_dtype)} and rows integers, both one-dimensional.")
         if not _is_float(values) or values.shape != ids.shape:
