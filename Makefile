@@ -17,7 +17,7 @@ REPRODUCE_ARGS = $(if $(DATA_DIR),--data-dir $(DATA_DIR)) $(if $(SEEDS),--seeds 
 QUICK = --output build/bench/quick --seconds 0.1
 
 .DEFAULT_GOAL := help
-.PHONY: reproduce help demo test test-slow release sanitize lint types format bench bench-quick bench-kernels bench-ceilings bench-peers bench-scale bench-search bench-search-quick bench-picture clean
+.PHONY: reproduce help demo test test-slow release sanitize fuzz lint types format bench bench-quick bench-kernels bench-ceilings bench-peers bench-scale bench-search bench-search-quick bench-picture clean
 
 help:  ## Show this list.
 	@grep -E '^[a-z-]+%?:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+%?):.*## */\1|/' | awk -F'|' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -50,6 +50,12 @@ build/layers_test-%: tests/native/layers_test.cpp $(NATIVE)
 build/rewiring_test-%: tests/native/rewiring_test.cpp $(NATIVE)
 	$(SANITIZED)
 
+FUZZ_SECONDS ?= 60
+
+fuzz: $(VENV)/.test-installed build/kernels_test-address,undefined  ## Feed hostile files and indices to what reads them. FUZZ_SECONDS=60 FUZZ_SEED=N
+	TF_CPP_MIN_LOG_LEVEL=3 $(BIN)/python tests/fuzz/run.py --seconds $(FUZZ_SECONDS) $(if $(FUZZ_SEED),--seed $(FUZZ_SEED))
+	seed=$(or $(FUZZ_SEED),$$(date +%s)); echo "native kernels under sanitizers, seed $$seed"; build/kernels_test-address,undefined 50 $$seed
+
 define SANITIZED
 	@mkdir -p build
 	$(CXX) -std=c++17 -O1 -g -fno-omit-frame-pointer -fno-sanitize-recover=all -fsanitize=$* -Wall -Wextra \
@@ -75,6 +81,7 @@ bench: $(VENV)/.installed  ## Time and measure sparse layers against keras.layer
 	$(BIN)/python benchmarks/model_fit.py
 	$(BIN)/python benchmarks/recurrent.py
 	$(BIN)/python benchmarks/inference.py
+	$(BIN)/python benchmarks/serving.py
 	$(BIN)/python benchmarks/memory.py
 	$(BIN)/python benchmarks/rbm.py
 	$(BIN)/python benchmarks/sparse_inputs.py

@@ -2,33 +2,78 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import click
 
 from .failures import WrongUsage, quiet_tensorflow, reported
 from .inspect import load_model
+
+_FORMATS = {"saved_model": "saved_model", "savedmodel": "saved_model", "litert": "litert", "onnx": "onnx"}
 
 
 @click.command()
 @click.argument("model", type=click.Path(exists=True))
 @click.argument("path", type=click.Path())
 @click.option(
-    "--format", "kind", type=click.Choice(["saved_model"]), default="saved_model", show_default=True,
-    help="What to write.",
+    "--format", "kind", type=click.Choice(list(_FORMATS)), default="saved_model", show_default=True,
+    help="What to write. onnx needs pip install 'keras-sparse[onnx]'.",
 )  # fmt: skip
+@click.option(
+    "--prefer", type=click.Choice(["speed", "size"]), default="speed", show_default=True,
+    help="How each layer's form, sparse or dense, is chosen: by its latency, measured here, or by its bytes.",
+)  # fmt: skip
+@click.option("--quantize", type=click.Choice(["float16", "int8"]), help="Of a LiteRT file; int8 needs --examples.")
+@click.option("--examples", metavar="DATA", help="Data as in `ksparse search`, for int8 and as warm-up requests.")
+@click.option("--target", help="Target column of a table of examples. [default: the last one]")
+@click.option("--versioned", is_flag=True, help="Write PATH/1, or the next free number, for TensorFlow Serving.")
 @click.option("--overwrite", is_flag=True, help="Replace PATH if it has content.")
-def export(model: str, path: str, kind: str, overwrite: bool) -> None:
-    """Write MODEL, a .keras file, to PATH for serving: stock TensorFlow operations only.
+def export(
+    model: str,
+    path: str,
+    kind: str,
+    prefer: str,
+    quantize: str | None,
+    examples: str | None,
+    target: str | None,
+    versioned: bool,
+    overwrite: bool,
+) -> None:
+    """Write MODEL, a .keras file or a run directory, to PATH for serving: stock operations, zeros left out.
 
-    The SavedModel loads wherever TensorFlow does, without Keras Sparse. Signatures: serving_default takes what the
-    model takes; features, where the model came from a search, takes preprocessed floats.
+    A SavedModel loads wherever TensorFlow does, without Keras Sparse. Signatures: serving_default takes what the model
+    takes; features, where the model came from a search, takes preprocessed floats. LiteRT and ONNX files hold the
+    first, or features where the model takes text.
     """
     quiet_tensorflow()
     with reported():
-        from keras_sparse.search.data.serving import export_with_signatures
+        import keras_sparse as ks
 
-        loaded = load_model(model)
+        found = Path(model) / "best.keras" if Path(model).is_dir() else Path(model)
+        if not found.exists():
+            raise WrongUsage(f"{model} holds no best.keras. Give a .keras file, or the directory of a finished run.")
+        loaded = load_model(str(found))
         try:
-            export_with_signatures(loaded, path, overwrite=overwrite)
+            written = ks.export(
+                loaded,
+                path,
+                format=_FORMATS[kind],
+                prefer=prefer,
+                quantize=quantize,
+                examples=None if examples is None else _inputs(examples, target),
+                versioned=versioned,
+                overwrite=overwrite,
+            )
         except FileExistsError as error:
-            raise WrongUsage(f"{path} is not empty. Choose another path, or add --overwrite.") from error
-        click.echo(f"Wrote {kind} to {path}", err=True)
+            hint = "" if versioned else " Choose another path, or add --overwrite."
+            raise WrongUsage(f"{error}" if versioned else f"{path} is not empty.{hint}") from error
+        for layer in written.layers:
+            click.echo(f"{layer.layer}: {layer.form} ({layer.reason})", err=True)
+        click.echo(f"Wrote {written.format}, {written.bytes:,} bytes, to {written.path}", err=True)
+
+
+def _inputs(examples: str, target: str | None) -> Any:
+    from keras_sparse.search.data import load
+
+    return load(examples, target=target).x_train

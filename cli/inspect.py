@@ -30,15 +30,9 @@ def load_model(path: str) -> Any:
     Raises:
         Failure: when the file is none, or damaged.
     """
-    import keras
-
-    import keras_sparse  # noqa: F401 - registers the layers
+    import keras_sparse as ks
 
     try:
-        return keras.models.load_model(path)
-    except Exception as error:  # Keras raises whatever its parsers do
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0].split(". ")[0]
-        raise Failure(
-            f"{path} cannot be loaded as a Keras model: {reason}. "
-            "Expected a .keras file, such as the best.keras of a search."
-        ) from error
+        return ks.load_model(path)
+    except (OSError, ValueError) as error:
+        raise Failure(str(error)) from error

@@ -35,6 +35,8 @@ from .rewiring.set import SET, ContinuousSET
 from .rewiring.soft_deep_r import SoftDeepR
 from .rewiring.srigl import SRigL
 from .rewiring.static import Static
+from .saved import load_model
+from .serving import Exported, export
 from .sparsify import sparsify
 from .topology.block import Block
 from .topology.budgets import allocate
@@ -70,6 +72,7 @@ __all__ = [
     "Cubic",
     "DeepR",
     "ErdosRenyi",
+    "Exported",
     "FromMask",
     "FromSciPy",
     "GraNet",
@@ -103,7 +106,9 @@ __all__ = [
     "Structured",
     "allocate",
     "analysis",
+    "export",
     "inspect",
+    "load_model",
     "models",
     "realign",
     "resize",

@@ -150,12 +150,17 @@ class Backup(keras.callbacks.Callback):
         """Read `path` whole, check it against the model, then assign; return the epoch to go on with."""
         try:
             with np.load(path, allow_pickle=False) as file:
+                if any(member.compress_size != member.file_size for member in file.zip.infolist()):
+                    raise ValueError("it is compressed, and backups are not")
                 meta = json.loads(str(file["meta"]))
                 arrays = {name: file[name] for name in file.files if name != "meta"}
+            if not all(isinstance(array, np.ndarray) for array in arrays.values()):
+                raise ValueError("a part of it is no array")
         except Exception as error:  # zip, JSON and NumPy raise many kinds for a damaged file
             raise ValueError(f"{path} cannot be read ({error}). Remove it to train from the beginning.") from error
-        variables = self._variables(model)
+        variables, found = self._variables(model), junctions(model)
         ours = [_describe(variable) for variable in variables]
+        _check_kinds(meta, path)
         if meta.get("format") != _FORMAT or meta["variables"] != ours:
             different = next((pair for pair in zip(meta["variables"], ours, strict=False) if pair[0] != pair[1]), None)
             detail = (
@@ -168,17 +173,46 @@ class Backup(keras.callbacks.Callback):
                 "remove it to train from the beginning."
             )
         for i, variable in enumerate(variables):
+            stored = arrays.get(f"variable_{i}")
+            if stored is None or list(stored.shape) != ours[i][0] or stored.dtype != _plain(read(variable)).dtype:
+                raise _damaged(path, f"no values for {variable.path}")
+        if len(meta["slots"]) != len(found):
+            raise _damaged(path, "another number of sparse kernels")
+        for i, variable in enumerate(variables):
             variable.assign(_typed(arrays[f"variable_{i}"], variable))
-        for junction, fingerprint in zip(junctions(model), meta["slots"], strict=True):
+        for junction, fingerprint in zip(found, meta["slots"], strict=True):
+            assert junction.kernel.connectivity is not None  # raises ValueError for what is no topology
             junction.kernel.slots_fingerprint = fingerprint
+        try:
+            self._restore_callbacks(meta, arrays)
+        except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+            raise _damaged(path, f"the state of a callback: {error}") from error
         self._resumed = meta
+        return meta["epoch"]
+
+    def _restore_callbacks(self, meta: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> None:
         for i, (rewire, history) in enumerate(zip(self._rewires, meta["history"], strict=False)):
             prefix = f"rewire_{i}_"
             seen = {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
             rewire.set_state({"history": history, "arrays": seen})
         for i, (callback, state) in enumerate(zip(self.include, meta["callbacks"], strict=False)):
             _restore_callback(callback, state, f"callback_{i}", arrays)
-        return int(meta["epoch"])
+
+
+def _damaged(path: Path, what: str) -> ValueError:
+    return ValueError(f"{path} is damaged ({what}). Remove it to train from the beginning.")
+
+
+def _check_kinds(meta: Any, path: Path) -> None:
+    """Raise ValueError unless the JSON data of a backup is of the kinds that `_state` writes."""
+    lists = ("variables", "slots", "history", "callbacks")
+    if not isinstance(meta, dict) or not all(isinstance(meta.get(name), list) for name in lists):
+        raise _damaged(path, "it does not say what it holds")
+    epoch = meta.get("epoch")
+    if isinstance(epoch, bool) or not isinstance(epoch, int) or epoch < 0 or not isinstance(meta.get("stopped"), bool):
+        raise _damaged(path, "it does not say after which epoch it was written")
+    if not all(isinstance(entry, int) for entry in meta["slots"]):
+        raise _damaged(path, "what belongs to the optimizer's slots")
 
 
 def _describe(variable: keras.Variable) -> list[Any]:
@@ -218,6 +252,8 @@ def _callback_state(callback: Any, prefix: str, arrays: dict[str, NDArray[Any]])
 
 def _restore_callback(callback: Any, state: dict[str, Any], prefix: str, arrays: dict[str, NDArray[Any]]) -> None:
     for name, value in state.items():
+        if callable(getattr(type(callback), name, None)):  # state is data, and never takes a method's place
+            raise ValueError(f"{name!r} is no state of a {type(callback).__name__}")
         if isinstance(value, dict):
             value = [arrays[f"{prefix}_{name}_{i}"] for i in range(value["arrays"])]
         setattr(callback, name, value)

@@ -7,7 +7,7 @@ from typing import Any, cast
 import keras
 from keras import ops
 
-from .compute import convolution, dispatch_convolution, exporting, paths, recording
+from .compute import convolution, delivery, dispatch_convolution, exporting, paths, recording
 from .compute.dispatch import Choice
 from .compute.geometry import Geometry
 from .kernel import SparseKernel
@@ -62,6 +62,9 @@ class ConvolutionKernel(SparseKernel):
         images = ops.cast(images, self._layer.compute_dtype)
         exported = keras.backend.backend() == "tensorflow" and exporting.exporting()
         choice = self.choice(portable=exported, batch=images.shape[0])
+        plan = delivery.current() if exported else None
+        if plan is not None:
+            choice = plan.choice(choice, self.values, convolution=True)
         if choice.path == "native" and self.geometry.pointwise:
             down, right = self.geometry.strides
             return self.matmul(images[:, ::down, ::right], bias=bias, relu=relu)
@@ -69,8 +72,11 @@ class ConvolutionKernel(SparseKernel):
         dtype = "float32" if choice.path == "native" else images.dtype
         values = ops.cast(paths.value(self.values), dtype)
         recorder = on_backward = None
-        if exported:
-            index = self._storage.exported_index(choice.path, cast(paths.DecodedPath, path).index)
+        if plan is not None and choice.path == "dense":
+            y = convolution.by_matrix(images, plan.matrix(self._storage, dtype), self.geometry)
+            return paths.finished(y, bias, relu)
+        if plan is not None:
+            index = plan.index(self._storage, choice.path, cast(paths.DecodedPath, path).index)
             operands = paths.Operands(index, lambda values: values[: len(self)], lambda gradient: gradient)
         else:
             operands = path.operands(*self._storage.index_tensors(), self.layout)

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
+
+MOST_JSON = 256 * 2**20
+"""Bytes of the largest JSON file that is read."""
 
 
 @contextmanager
@@ -28,3 +35,52 @@ def atomic(path: str | os.PathLike[str]) -> Iterator[Path]:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def atomic_folder(path: str | os.PathLike[str], *, overwrite: bool = False) -> Iterator[Path]:
+    """Yield the name of a folder to make; at the end it takes the place of `path`, complete or not at all.
+
+    Args:
+        path: the folder to write. The folder around it is made if need be.
+        overwrite: replace `path` if it has content.
+
+    Raises:
+        FileExistsError: `path` is a file, or has content and `overwrite` is False.
+    """
+    target = Path(path)
+    check_free(target, overwrite=overwrite)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    # Beside the target, as a rename is atomic within one file system only.
+    work = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+    try:
+        yield work / "new"
+        if target.exists():
+            check_free(target, overwrite=overwrite)
+            target.rename(work / "old")
+        (work / "new").rename(target)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+
+
+def check_free(path: Path, *, overwrite: bool) -> None:
+    """Raise FileExistsError if `path` is something that may not be replaced."""
+    if path.exists() and not overwrite and (path.is_file() or any(path.iterdir())):
+        raise FileExistsError(f"{path} exists and is not empty. Choose another path, or pass overwrite=True.")
+
+
+def read_json(path: str | os.PathLike[str]) -> Any:
+    """Return what a JSON file holds.
+
+    Raises:
+        ValueError: it holds no JSON, in UTF-8, or is too large or too deeply nested to be a file of ours.
+        OSError: it cannot be read.
+    """
+    with Path(path).open("rb") as file:
+        content = file.read(MOST_JSON + 1)
+    if len(content) > MOST_JSON:
+        raise ValueError(f"it is larger than {MOST_JSON:,} bytes")
+    try:
+        return json.loads(content.decode("utf-8"))
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None

@@ -11,9 +11,10 @@ from keras import ops
 from numpy.typing import NDArray
 
 from . import constraints, initializers
-from .compute import decoding, dispatch, exporting, host, paths, recording
+from .compute import decoding, delivery, dispatch, exporting, host, paths, recording
 from .kernel_state import Index, KernelState
 from .kernel_storage import KernelStorage
+from .memory import check_memory
 from .multiplier import Multiplier
 from .topology import counter_rng
 from .topology.connectivity import Connectivity, Int64, check_shape
@@ -69,6 +70,7 @@ class SparseKernel:
         self._initializer = initializer
         self.compute = dispatch.check_requested(compute)
         self.pattern = pattern
+        check_memory(Layout.of(self._shape, max(1, connections, capacity or 0)), connections, name)
         connectivity = pattern.sample(self._shape, connections, seed=seed)
         connections = len(connectivity)
         capacity = connections if capacity is None else capacity
@@ -228,6 +230,8 @@ class SparseKernel:
         choice = SparseKernel.choice(self, portable=exported)  # that of matrix products
         if repeated:
             choice = dispatch.repeated(choice, self._shape, self._storage.written, self._layer.compute_dtype)
+        if exported:
+            choice = delivery.current().choice(choice, self.values)
         recorder = None if exported else recording.current()
         hook = None if recorder is None else recording.hook(recorder, self)
         return Multiplier(self._storage, choice, self._layer.compute_dtype, exported=exported, on_backward=hook)

@@ -208,13 +208,11 @@ class KernelStorage:
             ValueError: naming the part of the file that does not fit; nothing has been assigned then.
         """
         where = f"{self.values.path}: the file does not fit"
+        absent = "is absent; it was not saved from a sparse kernel."
         try:
-            values, ids, rows, vector = (
-                np.asarray(store[key])
-                for key in (self._name, *(f"{self._name}_{part}" for part in ("ids", "rows", "state")))
-            )
+            vector = _read(store, f"{self._name}_state", STATE_SIZE, where)
         except KeyError as missing:
-            raise ValueError(f"{where}: {missing} is absent; it was not saved from a sparse kernel.") from None
+            raise ValueError(f"{where}: {missing} {absent}") from None
         if vector.shape != (STATE_SIZE,) or vector.dtype.kind not in "iu":
             raise ValueError(f"{where}: the kernel's state must be {STATE_SIZE} integers, got shape {vector.shape}.")
         here = self.layout
@@ -225,10 +223,18 @@ class KernelStorage:
                 f"{where}: its layout (version, block, id bits, capacity) is {theirs}, this kernel's is {ours}. "
                 f"Build the layer with capacity={theirs[3]}, or load the whole model with keras.models.load_model."
             )
+        try:
+            values = _read(store, self._name, here.capacity, where)
+            ids = _read(store, f"{self._name}_ids", here.capacity, where)
+            rows = _read(store, f"{self._name}_rows", here.rows + 1, where)
+        except KeyError as missing:
+            raise ValueError(f"{where}: {missing} {absent}") from None
         if ids.dtype != np.dtype(here.id_dtype) or ids.ndim != 1 or rows.dtype.kind not in "iu" or rows.ndim != 1:
             raise ValueError(f"{where}: ids must be {np.dtype(here.id_dtype)} and rows integers, both one-dimensional.")
         if not _is_float(values) or values.shape != ids.shape:
             raise ValueError(f"{where}: {len(ids)} connections need as many values, got {values.dtype} {values.shape}.")
+        if not np.isfinite(values.astype("float32", copy=False)).all():
+            raise ValueError(f"{where}: weights are NaN or infinite; training diverged, or the file is damaged.")
         if any(not 0 <= int(entry) < 1 << HALF_BITS + 1 for entry in vector):
             raise ValueError(f"{where}: an entry of the kernel's state is out of range.")
         rows = rows.astype(np.int64)
@@ -245,6 +251,14 @@ class KernelStorage:
             )
         slots = join(int(vector[11]), int(vector[12]))
         return lambda: self._write(ids, rows, values, state), slots
+
+
+def _read(store: Any, key: str, most: int, where: str) -> NDArray[Any]:
+    """Return an array of a file, unless it claims more entries than fit: then it is not read at all."""
+    stored = store[key]
+    if len(getattr(stored, "shape", ())) == 1 and stored.shape[0] > most:
+        raise ValueError(f"{where}: {key} claims {stored.shape[0]:,} entries, where at most {most:,} fit.")
+    return np.asarray(stored)
 
 
 def _is_float(array: NDArray[Any]) -> bool:

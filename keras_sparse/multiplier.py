@@ -7,7 +7,7 @@ from typing import Any, cast
 
 from keras import ops
 
-from .compute import dispatch, paths
+from .compute import delivery, dispatch, paths
 from .compute.product import Product
 from .kernel_storage import KernelStorage
 
@@ -48,8 +48,12 @@ class Multiplier:
         values = ops.cast(paths.value(storage.values), self._values_dtype)
         self._product: Callable[..., Tensor]
         if exported:
-            index = storage.exported_index(choice.path, cast(paths.DecodedPath, path).index)
-            operand = path.prepare(values[: storage.count()], index, self._shape)
+            plan = delivery.current()
+            if choice.path == "dense":
+                operand = plan.matrix(storage, self._values_dtype)
+            else:
+                index = plan.index(storage, choice.path, cast(paths.DecodedPath, path).index)
+                operand = path.prepare(values[: storage.count()], index, self._shape)
 
             def multiply(x: Tensor, *, transpose: bool, bias: Tensor | None, relu: bool) -> Tensor:
                 return paths.finished(path.multiply(x, operand, self._shape, transpose=transpose), bias, relu)

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Self
 
+from keras_sparse.files import read_json
+
 from .errors import ResumeMismatchError, RunDirectoryError
 from .records import write_json
 from .settings import DEFAULTS
@@ -69,12 +71,14 @@ class RunManifest:
         path = cls.path(Path(directory))
         names = {f.name for f in dataclasses.fields(cls)} - {"measured"}
         try:
-            data = json.loads(path.read_text("utf-8"))
+            data = read_json(path)
             if data["schema"] > SCHEMA:
                 raise RunDirectoryError(
                     f"{path} has schema {data['schema']}; this version of keras_sparse reads up to {SCHEMA}. Update it."
                 )
-            return cls(**{name: data[name] for name in names}, measured=dict(data.get("measured", {})))
+            manifest = cls(**{name: data[name] for name in names}, measured=dict(data.get("measured", {})))
+            manifest._check()
+            return manifest
         except FileNotFoundError:
             return None
         except OSError as error:
@@ -84,6 +88,14 @@ class RunManifest:
                 f"{path} is damaged ({type(error).__name__}: {error}), so the run cannot be continued safely. "
                 "Choose another output directory, or start anew with overwrite."
             ) from error
+
+    def _check(self) -> None:
+        """Raise ValueError for fields of another type than `write` gave them."""
+        parts = {name: getattr(self, name) for name in ("data", "space", "options", "versions")}
+        wrong = [name for name, part in parts.items() if not isinstance(part, dict)]
+        wrong += [name for name in ("seed", "max_trials") if not isinstance(getattr(self, name), int)]
+        if wrong:
+            raise ValueError(f"unexpected {', '.join(wrong)}")
 
     def write(self, directory: Path) -> None:
         """Writes `run.json` in one step."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Literal, Self
 
-from keras_sparse.files import atomic
+from keras_sparse.files import atomic, read_json
 
 from .errors import RunDirectoryError
 from .objective import Direction
@@ -137,6 +137,10 @@ class TrialRecord:
             wrong.append("measures")
         if not isinstance(self.pending, list | tuple) or not all(map(_is_count, self.pending)):
             wrong.append("pending")
+        wrong += [name for name in ("metric", "status") if not isinstance(getattr(self, name), str)]
+        wrong += [name for name in ("error", "worker") if not isinstance(getattr(self, name), str | None)]
+        if self.network is not None and not _is_inside(self.network):
+            wrong.append("network")
         if self.direction not in (None, "min", "max"):
             wrong.append("direction")
         if self.infeasible is not None and not isinstance(self.infeasible, str):
@@ -185,7 +189,7 @@ class Records:
         """
         path = self.path(index)
         try:
-            record = TrialRecord.from_dict(json.loads(path.read_text("utf-8")))
+            record = TrialRecord.from_dict(read_json(path))
             if record.trial != index:
                 raise ValueError(f"the record of trial {record.trial}")
         except FileNotFoundError:
@@ -228,6 +232,11 @@ def write_json(path: Path, data: Any) -> None:
 
 def _is_number(value: Any) -> bool:
     return value is None or (isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value))
+
+
+def _is_inside(value: Any) -> bool:
+    """Whether `value` names a file inside the run directory."""
+    return isinstance(value, str) and not Path(value).is_absolute() and ".." not in Path(value).parts
 
 
 def _is_count(value: Any) -> bool:

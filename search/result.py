@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from keras_sparse.files import read_json
 
 from . import directory as names
 from .front import CONNECTIONS, pareto_front, winner
@@ -113,13 +114,13 @@ def load_result(directory: str | Path) -> SearchResult | None:
     if not all((directory / name).is_file() for name in needed):
         return None
     try:
-        data = json.loads((directory / names.RESULTS).read_text("utf-8"))
+        data = read_json(directory / names.RESULTS)
         result = SearchResult(data["best"], data["pareto_front"], data["trials"], directory)
         for found in (*result.pareto_front, *result.trials):
             if found["model"] is not None:
                 found["model"] = str(directory / names.TRIALS / Path(found["model"]).name)
         result.best["model"] = str(directory / names.BEST)
         result.best["saved_model"] = str(directory / names.SAVED_MODEL)
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
     return result

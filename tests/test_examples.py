@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-ELSEWHERE = {"two_workers"}  # has tests of its own
+ELSEWHERE = {"serving_client", "two_workers"}  # have tests of their own
 EXAMPLES = sorted(p for p in (Path(__file__).parents[1] / "examples").glob("*.py") if p.stem not in ELSEWHERE)
 
 

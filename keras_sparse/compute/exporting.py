@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 _stock_ops: ContextVar[bool] = ContextVar("keras_sparse_stock_ops", default=False)
 _EXPORTERS = ("keras.src.export.", "tensorflow.python.saved_model.save.")
+_CONVERTERS = ("keras.src.export.litert.", "keras.src.export.onnx.", "keras.src.export.openvino.")
 
 
 @contextmanager
@@ -45,11 +46,18 @@ def exporting() -> bool:
 
     Keras has no flag for it, but at trace time its exporter stands on the Python stack.
     """
-    if _stock_ops.get():
-        return True
+    return _stock_ops.get() or _called_by(_EXPORTERS)
+
+
+def converting() -> bool:
+    """Return whether Keras traces the caller for a format whose converter wants weights as constants."""
+    return _called_by(_CONVERTERS)
+
+
+def _called_by(modules: tuple[str, ...]) -> bool:
     frame = sys._getframe(1)
     while frame is not None:
-        if f"{frame.f_globals.get('__name__')}.".startswith(_EXPORTERS):
+        if f"{frame.f_globals.get('__name__')}.".startswith(modules):
             return True
         frame = frame.f_back
     return False

@@ -121,7 +121,7 @@ class SparseLayer(keras.layers.Layer):
         """Note the capacities that a build configuration announces; return the rest of it."""
         layouts = {key: value for key, value in config.items() if key.endswith("layout")}
         self._built_capacities = {
-            name: int(layouts[_layout_key(name)]["capacity"])
+            name: _announced(layouts[_layout_key(name)], self.name)
             for name in ("kernel", "recurrent_kernel")
             if _layout_key(name) in layouts
         }
@@ -135,6 +135,14 @@ class SparseLayer(keras.layers.Layer):
 
 def _not_quantized(layer: keras.layers.Layer) -> str:
     return f"{layer.name}: {type(layer).__name__} cannot be quantized, since its connections are trained and rewired."
+
+
+def _announced(layout: Any, layer: str) -> int:
+    """Return the capacity in a build configuration, which may come from a file."""
+    capacity = layout.get("capacity") if isinstance(layout, dict) else None
+    if isinstance(capacity, bool) or not isinstance(capacity, int) or capacity < 1:
+        raise ValueError(f"{layer}: the saved configuration has no storage layout but {layout!r}; the file is damaged.")
+    return capacity
 
 
 def _layout_key(kernel: str) -> str:

@@ -60,7 +60,14 @@ class Explored:
         return self._state
 
     def restore(self, state: NDArray[Any]) -> None:
-        """Take up the count where `state` left it."""
+        """Take up the count where `state` left it.
+
+        Raises:
+            ValueError: it is no state of a kernel of this shape.
+        """
+        fits = state.shape == self._state.shape if self.exact else state.ndim == 1 and len(state) <= _SKETCH
+        if state.dtype != self._state.dtype or not fits:
+            raise ValueError(f"{state.dtype} {state.shape} does not say which positions were tried")
         self._state = np.array(state, self._state.dtype)
         self._count = int(_ONES[self._state].sum(dtype=np.int64)) if self.exact else 0
 

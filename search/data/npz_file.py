@@ -6,6 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
+from keras_sparse.memory import total
+
 from .arrays import check_lengths, check_x, check_y
 from .dataset import DataError
 from .raw import Raw
@@ -107,7 +109,11 @@ def _read_lengths(
 
 
 def _member(archive: np.lib.npyio.NpzFile, key: str, name: str) -> np.ndarray:
+    limit = total()
     try:
+        claimed = max((i.file_size for i in archive.zip.infolist() if i.filename in (key, f"{key}.npy")), default=0)
+        if limit is not None and claimed > limit:
+            raise MemoryError
         member = archive[key]
     except MemoryError as error:
         raise DataError(f"{name}: {key} does not fit in memory.") from error

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
+
+from keras_sparse.files import read_json
 
 from .. import directory as names
 from ..errors import RunDirectoryError
@@ -112,6 +113,9 @@ def _records(directory: Path) -> tuple[list[TrialRecord], list[str]]:
         raise RunDirectoryError(f"Cannot read {folder}: {error_.strerror or error_}.") from error_
     records, damaged = [], 0
     for index, path in found:
+        if path.is_symlink() or path.with_suffix(".keras").is_symlink():  # what a search writes are files
+            damaged += 1
+            continue
         try:
             record = TrialRecord.from_dict(_read(path))
         except ValueError:
@@ -211,8 +215,8 @@ def _read(path: Path) -> Any:
         RunDirectoryError: The file is there and cannot be read.
     """
     try:
-        return json.loads(path.read_text("utf-8"))
-    except (FileNotFoundError, ValueError, RecursionError):
+        return read_json(path)
+    except (FileNotFoundError, ValueError):
         return None
     except OSError as error_:
         raise RunDirectoryError(f"Cannot read {path}: {error_.strerror or error_}.") from error_
