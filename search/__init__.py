@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from .proposal import propose
     from .records import Records, TrialRecord
     from .recurrent_space import RecurrentSpace
+    from .repeat import repeat
     from .result import SearchResult, load_result
     from .run import search
     from .space import MLPSpace
@@ -67,6 +68,7 @@ _HOME = {
     "load_result": "result",
     "pareto_front": "front",
     "propose": "proposal",
+    "repeat": "repeat",
     "search": "run",
     "winner": "front",
 }
@@ -100,6 +102,7 @@ __all__ = [
     "load_result",
     "pareto_front",
     "propose",
+    "repeat",
     "search",
     "winner",
 ]

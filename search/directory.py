@@ -64,7 +64,10 @@ def claim(output: str | os.PathLike[str], *, resume: bool, overwrite: bool) -> I
                 "Choose another directory, or start anew with overwrite."
             )
         _sweep(directory)
-        yield directory
+        try:
+            yield directory
+        finally:
+            _sweep(directory)
 
 
 def remove_run(directory: Path) -> None:
@@ -78,7 +81,7 @@ def remove_run(directory: Path) -> None:
 
 
 def _sweep(directory: Path) -> None:
-    """Removes half-written files of a killed search."""
+    """Removes half-written files of a killed search, and of workers that were ended."""
     for folder in (directory, directory / TRIALS):
         for path in folder.glob(".*.[0-9]*.tmp*"):
             if path.is_file():
