@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from .proposal import propose
     from .records import Records, TrialRecord
     from .recurrent_space import RecurrentSpace
-    from .repeat import repeat
+    from .repetition import repeat
     from .result import SearchResult, load_result
     from .run import search
     from .space import MLPSpace
@@ -68,7 +68,7 @@ _HOME = {
     "load_result": "result",
     "pareto_front": "front",
     "propose": "proposal",
-    "repeat": "repeat",
+    "repeat": "repetition",
     "search": "run",
     "winner": "front",
 }

@@ -18,13 +18,12 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 import grpc
 from keras_tuner.engine.trial import TrialStatus
-from keras_tuner.src import protos
 
 from ..errors import RunDirectoryError, SearchError
 from ..oracle import trial_id
 from ..records import TrialRecord
 from ..seeds import trial_seed
-from .messages import OPTIONS, Caller, identity, pack, unpack
+from .messages import OPTIONS, SERVICE, STUBS, Caller, identity, pack, unpack
 from .roles import LOOPBACK, WorkersError, address
 
 if TYPE_CHECKING:
@@ -96,7 +95,7 @@ class Chief:
         self._exhausted = False
         self._end: dict[str, Any] | None = None
         self._server = grpc.server(ThreadPoolExecutor(_THREADS, thread_name_prefix="chief"), options=OPTIONS)
-        protos.get_service_grpc().add_OracleServicer_to_server(_Service(self), self._server)
+        STUBS.add_OracleServicer_to_server(_Service(self), self._server)
         try:
             self.port = self._server.add_insecure_port(address(host, port))
         except RuntimeError:
@@ -372,7 +371,7 @@ class Chief:
         self._tuner.report(progress if done is None else replace(progress, done=done))
 
 
-class _Service(protos.get_service_grpc().OracleServicer):
+class _Service(STUBS.OracleServicer):
     """KerasTuner's service, as far as workers use it."""
 
     def __init__(self, chief: Chief) -> None:
@@ -380,15 +379,15 @@ class _Service(protos.get_service_grpc().OracleServicer):
 
     def GetSpace(self, request: Any, context: Any) -> Any:  # noqa: N802 - the names are the protocol's
         space = self._chief._oracle.get_space()
-        return protos.get_service().GetSpaceResponse(hyperparameters=space.to_proto())
+        return SERVICE.GetSpaceResponse(hyperparameters=space.to_proto())
 
     def CreateTrial(self, request: Any, context: Any) -> Any:  # noqa: N802
         trial = self._answer(context, self._chief.create)
-        return protos.get_service().CreateTrialResponse(trial=trial)
+        return SERVICE.CreateTrialResponse(trial=trial)
 
     def UpdateTrial(self, request: Any, context: Any) -> Any:  # noqa: N802
         trial = self._answer(context, lambda caller: self._chief.hear(caller, request.trial_id, request.step))
-        return protos.get_service().UpdateTrialResponse(trial=trial)
+        return SERVICE.UpdateTrialResponse(trial=trial)
 
     def EndTrial(self, request: Any, context: Any) -> Any:  # noqa: N802
         def take(caller: Caller) -> None:
@@ -396,14 +395,14 @@ class _Service(protos.get_service_grpc().OracleServicer):
             self._chief.take(caller, content, trial)
 
         self._answer(context, take)
-        return protos.get_service().EndTrialResponse()
+        return SERVICE.EndTrialResponse()
 
     def _answer(self, context: Any, function: Callable[[Caller], Any]) -> Any:
         """Calls a function; what goes wrong in it ends the call, or the search."""
         try:
             caller = Caller.read(context.invocation_metadata())
         except ValueError as error:
-            context.abort(grpc.StatusCode.INVALID_ARGUMENT, f"{error}: it is no worker of keras_sparse.")
+            return context.abort(grpc.StatusCode.INVALID_ARGUMENT, f"{error}: it is no worker of keras_sparse.")
         try:
             return function(caller)
         except _RefusedError as error:

@@ -14,11 +14,10 @@ from typing import Any, Final
 import grpc
 import keras_tuner
 from keras_tuner.engine.trial import Trial, TrialStatus
-from keras_tuner.src import protos
 
 from ..oracle import AbandonedError, SparseOracle, trial_id
 from ..records import TrialRecord
-from .messages import OPTIONS, Caller, identity, pack, unpack
+from .messages import OPTIONS, SERVICE, STUBS, Caller, identity, pack, unpack
 from .roles import Role, WorkersError, address
 
 PATIENCE: Final = 5
@@ -43,7 +42,7 @@ def await_chief(role: Role) -> None:
     """
     channel, stub = _connect(role)
     try:
-        request = protos.get_service().GetSpaceRequest()
+        request = SERVICE.GetSpaceRequest()
         _call(stub.GetSpace, request, role, patience=PATIENCE * role.timeout)
     finally:
         channel.close()
@@ -114,7 +113,7 @@ class Client:
         Raises:
             ChiefLostError: The search failed, or the chief does not answer.
         """
-        request = protos.get_service().CreateTrialRequest(tuner_id=tuner_id)
+        request = SERVICE.CreateTrialRequest(tuner_id=tuner_id)
         while True:
             patience = self._role.timeout * (1 if self._me.chief else PATIENCE)
             answer = self._ask("CreateTrial", request, patience=patience, seconds=_PROPOSAL_SECONDS)
@@ -187,7 +186,7 @@ class Client:
         content = {"record": record.to_dict(), "upload": self.network_target(record.trial).name}
         message = pack(content, trial=trial_id(record.trial), status=TrialStatus.COMPLETED)
         try:
-            self._ask("EndTrial", protos.get_service().EndTrialRequest(trial=message), patience=self._role.timeout)
+            self._ask("EndTrial", SERVICE.EndTrialRequest(trial=message), patience=self._role.timeout)
         except Exception:
             with suppress(OSError):
                 self.network_target(record.trial).unlink(missing_ok=True)
@@ -210,7 +209,7 @@ class Client:
             trial = self._trial
             if trial is None or self._over.is_set():
                 continue
-            request = protos.get_service().UpdateTrialRequest(trial_id=trial.trial_id, step=self._epoch)
+            request = SERVICE.UpdateTrialRequest(trial_id=trial.trial_id, step=self._epoch)
             try:
                 self._ask("UpdateTrial", request, patience=self._role.timeout)
             except AbandonedError as error:
@@ -226,7 +225,7 @@ class Client:
     def _leave(self, error: str | None) -> None:
         """Tells the chief that this worker goes, or that the search cannot go on. If it does not hear: it will see."""
         message = pack({} if error is None else {"error": error})
-        request = protos.get_service().EndTrialRequest(trial=message)
+        request = SERVICE.EndTrialRequest(trial=message)
         with suppress(Exception):
             self._ask("EndTrial", request, patience=0.0, seconds=2.0)
         self._trial = None
@@ -244,7 +243,7 @@ class Client:
 
 def _connect(role: Role) -> tuple[Any, Any]:
     channel = grpc.insecure_channel(address(role.host, role.port), options=OPTIONS)
-    return channel, protos.get_service_grpc().OracleStub(channel)
+    return channel, STUBS.OracleStub(channel)
 
 
 def _call(

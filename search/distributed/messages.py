@@ -23,6 +23,12 @@ from typing import Any, Final, Self
 
 import keras_tuner
 from keras_tuner.engine.trial import Trial
+from keras_tuner.src import protos
+
+SERVICE: Any = protos.get_service()
+"""KerasTuner's messages; generated code, without types."""
+STUBS: Any = protos.get_service_grpc()
+"""Its service."""
 
 _KEY: Final = "keras_sparse"
 _METADATA: Final = "keras-sparse-bin"
