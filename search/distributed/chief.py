@@ -17,6 +17,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
 
 import grpc
+from keras_tuner import HyperParameters
 from keras_tuner.engine.trial import TrialStatus
 
 from ..errors import RunDirectoryError, SearchError
@@ -378,8 +379,8 @@ class _Service(STUBS.OracleServicer):
         self._chief = chief
 
     def GetSpace(self, request: Any, context: Any) -> Any:  # noqa: N802 - the names are the protocol's
-        space = self._chief._oracle.get_space()
-        return SERVICE.GetSpaceResponse(hyperparameters=space.to_proto())
+        # Workers declare the space themselves, see `identity`; and KerasTuner prints while it packs a conditional one.
+        return SERVICE.GetSpaceResponse(hyperparameters=HyperParameters().to_proto())
 
     def CreateTrial(self, request: Any, context: Any) -> Any:  # noqa: N802
         trial = self._answer(context, self._chief.create)

@@ -65,6 +65,7 @@ class Client:
         self._me = Caller(role.name, identity(oracle))
         self._channel, self._stub = _connect(role)
         self._trial: Trial | None = None
+        self._running: Trial | None = None  # the same, until its record is handed in
         self._pending: list[int] = []
         self._known: list[int] = []
         self._read: dict[int, TrialRecord] = {}
@@ -131,7 +132,7 @@ class Client:
         hyperparameters.values = content["hyperparameters"]
         self._pending, self._known = list(content["pending"]), list(content["known"])
         self._lost, self._epoch = None, 0
-        self._trial = Trial(hyperparameters, trial_id=trial, status=status)
+        self._trial = self._running = Trial(hyperparameters, trial_id=trial, status=status)
         return self._trial
 
     def get_trial(self, trial_id: str) -> Trial:
@@ -145,7 +146,7 @@ class Client:
 
     def end_trial(self, trial: Trial) -> None:
         """The trial is over here: its record was handed in, or was not wanted."""
-        self._trial = None
+        self._running = None
 
     def get_best_trials(self, num_trials: int = 1) -> list[Trial]:
         """The best trials so far, from their records."""
@@ -191,7 +192,7 @@ class Client:
             with suppress(OSError):
                 self.network_target(record.trial).unlink(missing_ok=True)
             raise
-        self._trial = None
+        self._running = None
         self.finished[record.trial] = record
 
     def at_epoch(self, index: int, epoch: int) -> None:
@@ -206,14 +207,14 @@ class Client:
         while not self._over.is_set():
             self._wake.wait(self._role.timeout / 6)
             self._wake.clear()
-            trial = self._trial
+            trial = self._running
             if trial is None or self._over.is_set():
                 continue
             request = SERVICE.UpdateTrialRequest(trial_id=trial.trial_id, step=self._epoch)
             try:
                 self._ask("UpdateTrial", request, patience=self._role.timeout)
             except AbandonedError as error:
-                if trial is self._trial:
+                if trial is self._running:
                     self._lost = error
             except ChiefLostError as error:
                 self._lost = error
@@ -228,7 +229,7 @@ class Client:
         request = SERVICE.EndTrialRequest(trial=message)
         with suppress(Exception):
             self._ask("EndTrial", request, patience=0.0, seconds=2.0)
-        self._trial = None
+        self._running = None
 
     def _ask(self, method: str, request: Any, *, patience: float, seconds: float = _CALL_SECONDS) -> Any:
         return _call(

@@ -5,7 +5,7 @@ as a hyperparameter. Who calls is in the call's metadata, as `UpdateTrial` and `
 
 | call | asks | gets |
 |---|---|---|
-| `GetSpace` | whether the chief is there | the space |
+| `GetSpace` | whether the chief is there | nothing: workers know the space |
 | `CreateTrial` | for a trial | RUNNING with "hyperparameters", "pending", "known"; IDLE: ask again; STOPPED: leave, with "error" if the search failed |
 | `UpdateTrial` | says that it is alive, and the epochs done | RUNNING |
 | `EndTrial` | hands in a "record", with the "upload"ed network; or leaves with nothing, or with the "error" that ends the search | |

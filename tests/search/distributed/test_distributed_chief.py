@@ -424,7 +424,8 @@ def test_a_chief_that_is_gone_ends_its_workers(tmp_path):
     def work():
         a.create_trial("")
         running.chief._server.stop(grace=0).wait()
-        time.sleep(20)  # trains; the beat interrupts it
+        for _ in range(400):  # trains; the beat interrupts it
+            time.sleep(0.05)
         raise AssertionError("nobody interrupted")
 
     with pytest.raises(ChiefLostError, match=r"No chief has answered .* --resume"), a.working():
@@ -511,6 +512,13 @@ def test_variables_that_say_nothing(monkeypatch, name, value, message):
     assert caught.value.exit_code == 2
 
 
+def test_nothing_is_printed(running, capsys):
+    """Results go to stdout; KerasTuner prints when it packs a space with conditions."""
+    await_chief(Role("worker", "a", "127.0.0.1", running.chief.port, timeout=5.0))
+    finish(running, running.worker("a"))
+    assert capsys.readouterr().out == ""
+
+
 def test_messages_are_ours_only():
     assert unpack(pack({"a": [1.25, None, "x"]}, trial="0007", status="IDLE")) == (
         {"a": [1.25, None, "x"]},
@@ -519,3 +527,25 @@ def test_messages_are_ours_only():
     )
     with pytest.raises(ValueError, match="no message"):
         unpack(keras_tuner.engine.trial.Trial(keras_tuner.HyperParameters(), trial_id="1").to_proto())
+
+
+def test_keras_tuners_loop_over_a_worker(running, tmp_path, monkeypatch, capfd):
+    """What KerasTuner asks of an oracle around a trial, the worker's answers."""
+    for name, value in Role("worker", "a", "127.0.0.1", running.chief.port, TIMEOUT).environment().items():
+        monkeypatch.setenv(name, value)
+    tuner = SparseTuner(oracle_on(tmp_path), Model())
+
+    def run_trial(trial, **_):
+        hand_in(tuner.oracle, trial)
+        return {"objective": 0.5}
+
+    tuner.run_trial = run_trial
+    ending = threading.Timer(0.0, lambda: (running.thread.join(), setattr(running.chief, "_end", {})))
+    ending.start()
+    tuner.search()
+    assert "Traceback" not in capfd.readouterr().err
+    assert sorted(tuner.oracle.finished) == list(records_of(tmp_path)) == list(range(6))
+    assert (
+        tuner.get_best_hyperparameters()[0].values
+        == min(records_of(tmp_path).values(), key=lambda record: record.objective).hyperparameters
+    )

@@ -37,7 +37,7 @@ from keras_sparse.search.distributed.local import LocalWorkers
 class Mine(MLPSpace):
     pass
 
-started = []
+killed, started = [], []
 start = LocalWorkers._start
 
 def noted(self, name):
@@ -50,9 +50,10 @@ LocalWorkers._start = noted
 def progress(event):
     if event.event == "workers":
         print(event.note, flush=True)
-    if event.event == "epoch" and len(started) == 2:
+    owner = next((name for name, trial in here.owners().items() if trial == event.trial), None)
+    if event.event == "epoch" and owner and not killed:
+        killed.append(owner)
         print("killing the worker of", event.trial, flush=True)
-        owner = next(name for name, trial in here.owners().items() if trial == event.trial)
         next(process for process in started if process.name == owner).popen.kill()
     if event.event == "result":
         print("result", event.record.trial, flush=True)
