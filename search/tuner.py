@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import copy
-import logging
 import time
-from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -13,27 +10,19 @@ import keras
 import keras_tuner
 from keras_tuner.engine.trial import Trial
 
-import keras_sparse as ks
 from keras_sparse.compute.threads import kernels, threads
 from keras_sparse.files import atomic
 
-from . import measures
-from .best_epoch import BestEpoch
+from .attempt import Attempt
 from .distributed.roles import role
 from .front import pareto_front, winner
-from .halving import Halving
 from .hparams import TrialSummaries
-from .measures import EpochTimes
 from .metrics import canonical
-from .networks import evaluation_batch
 from .oracle import OBJECTIVE, AbandonedError, SparseOracle
 from .progress import Progress, Reporter
 from .quiet import Quiet
 from .records import TrialRecord
 from .seeds import trial_seed
-
-_log = logging.getLogger(__name__)
-_MESSAGE_LENGTH = 500
 
 
 class StorageError(keras_tuner.errors.FatalError):
@@ -188,7 +177,8 @@ class SparseTuner(keras_tuner.Tuner):
         known = self.oracle.known_to(index) if self.early_stopping else []
         try:
             with self._quiet.working():
-                record, model = self._attempt(record, known, on_epoch, fit_args, fit_kwargs)
+                record, model = self._attempt().run(record, known, on_epoch, fit_args, fit_kwargs)
+            record = self._with_network(record)
             self._store(record, model)
         except AbandonedError as error:
             raise keras_tuner.errors.FailedTrialError(str(error)) from error
@@ -224,45 +214,26 @@ class SparseTuner(keras_tuner.Tuner):
             threads=threads(),
             kernels=kernels(),
         )
-        return self._attempt(start, known, lambda epoch: None, fit_args, fit_kwargs)[0]
+        again, _ = self._attempt().run(start, known, lambda epoch: None, fit_args, fit_kwargs)
+        return self._with_network(again)
 
-    def _attempt(
-        self,
-        record: TrialRecord,
-        known: Sequence[TrialRecord],
-        on_epoch: Callable[[int], object],
-        fit_args: tuple[Any, ...],
-        fit_kwargs: dict[str, Any],
-    ) -> tuple[TrialRecord, keras.Model | None]:
-        """Trains the trial that `record` begins; returns what came out, and the network."""
-        fit_kwargs = dict(fit_kwargs)
-        test_data = fit_kwargs.pop("test_data", None)
-        halving = Halving(self.oracle.scoring, known, fit_kwargs.get("epochs", 1)) if self.early_stopping else None
-        best = BestEpoch(
-            self.oracle.scoring, unit=self.unit, patience=self.patience, halving=halving, on_epoch=on_epoch
+    def _attempt(self) -> Attempt:
+        return Attempt(
+            self.oracle.scoring,
+            self.hypermodel,
+            self.oracle.get_space(),
+            patience=self.patience,
+            early_stopping=self.early_stopping,
+            unit=self.unit,
+            quiet=self._quiet,
         )
-        hp = self.oracle.get_space()
-        hp.values = dict(record.hyperparameters)
-        model = None
-        times = EpochTimes()
-        try:
-            model = self._build(hp, record.seed)
-            if (sizes := self._too_large(model)) is not None:
-                broken = self.oracle.scoring.broken(sizes)
-                record = replace(record, error=f"not trained: {broken}", infeasible=broken, measures=sizes)
-            else:
-                self._train(hp, model, [best, times], fit_args, fit_kwargs)
-                model, figures = self._figures(model, best, times, test_data, fit_kwargs.get("validation_data"))
-                network = self.oracle.records.network_path(record.trial)
-                where = network.relative_to(self.oracle.records.directory).as_posix()
-                record = replace(record, status="completed", curve=best.curve, network=where, **figures)
-        except keras_tuner.errors.FatalError:
-            raise
-        except Exception as error:
-            _log.debug("Trial %d failed.", record.trial, exc_info=True)
-            message = f"{type(error).__name__}: {error}"[:_MESSAGE_LENGTH]
-            record = replace(record, error=message, curve=best.curve)
-        return record, model
+
+    def _with_network(self, record: TrialRecord) -> TrialRecord:
+        """The record of a trial, with the place of its network if there is one."""
+        if not record.completed:
+            return record
+        path = self.oracle.records.network_path(record.trial)
+        return replace(record, network=path.relative_to(self.oracle.records.directory).as_posix())
 
     def on_trial_end(self, trial: Trial) -> None:
         """Hands the result to the oracle, to TensorBoard, and reports it."""
@@ -276,70 +247,6 @@ class SparseTuner(keras_tuner.Tuner):
         """The network of a completed trial, as it was at its best epoch, compiled for evaluation."""
         network: Any = keras.models.load_model(self.oracle.records.network_path(int(trial.trial_id)))
         return network
-
-    def _build(self, hp: keras_tuner.HyperParameters, seed: int) -> keras.Model:
-        keras.utils.clear_session()
-        keras.utils.set_random_seed(seed)
-        model = self.hypermodel.build(hp)
-        if not isinstance(model, keras.Model):
-            raise keras_tuner.errors.FatalTypeError(f"HyperModel.build must return a keras.Model, got {model!r}.")
-        return model
-
-    def _too_large(self, model: keras.Model) -> dict[str, float] | None:
-        """What the network costs, if it is known not to keep a limit whatever the training does."""
-        if not self.oracle.scoring.limits or not getattr(self.hypermodel, "fixed_size", False) or not model.built:
-            return None
-        sizes = measures.static(self._kept(model))
-        return sizes if self.oracle.scoring.broken(sizes) else None
-
-    def _kept(self, model: keras.Model) -> keras.Model:
-        """The network that a model is kept as."""
-        finished: Any = getattr(self.hypermodel, "finished", None)
-        return model if finished is None else finished(model)
-
-    def _train(
-        self, hp: Any, model: keras.Model, own: list[Any], fit_args: tuple[Any, ...], fit_kwargs: dict[str, Any]
-    ) -> None:
-        fit_kwargs = {"verbose": 0, **fit_kwargs}
-        callbacks = [*copy.deepcopy(list(fit_kwargs.pop("callbacks", []))), *own]
-        self.hypermodel.fit(hp, model, *fit_args, callbacks=callbacks, **fit_kwargs)
-
-    def _figures(
-        self, model: keras.Model, best: BestEpoch, times: EpochTimes, test_data: Any, validation_data: Any
-    ) -> tuple[keras.Model, dict[str, Any]]:
-        """Restores the best epoch and says what its network is like; returns the network to keep, too."""
-        goal = self.oracle.scoring
-        best.restore()
-        metric = best.metric
-        kept = self._kept(model)
-        if kept is not model and isinstance(validation_data, tuple):
-            metric = self._evaluate(kept, validation_data)
-        sizes = measures.static(kept)
-        if "latency" in goal.measures:
-            with self._quiet.alone():
-                sizes["latency"] = measures.latency(kept)
-        if "train-time" in goal.measures:
-            sizes["train-time"] = times.train_time()
-        size = ks.inspect(kept)
-        score = goal.score(metric, sizes[goal.complexity])
-        return kept, {
-            "objective": score.objective,
-            "prediction_loss": score.f_p,
-            "complexity": score.f_c,
-            "val_metric": metric,
-            "test_metric": None if test_data is None else self._evaluate(kept, test_data),
-            "connections": size.connections,
-            "density": size.density,
-            "parameters": size.parameters,
-            "best_epoch": best.epoch,
-            "measures": sizes,
-            "infeasible": goal.broken(sizes),
-            "stopped_early": best.stopped_early,
-        }
-
-    def _evaluate(self, model: Any, data: Any) -> float:
-        logs = model.evaluate(*data, batch_size=evaluation_batch(model), verbose=0, return_dict=True)
-        return float(logs[self.oracle.scoring.metric]) * self.unit
 
     def _store(self, record: TrialRecord, model: keras.Model | None) -> None:
         """Writes the network, then the record: a record never names a network that is not there."""

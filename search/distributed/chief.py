@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import math
 import re
 import time
@@ -17,15 +16,15 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
 
 import grpc
-from keras_tuner import HyperParameters
 from keras_tuner.engine.trial import TrialStatus
 
 from ..errors import RunDirectoryError, SearchError
 from ..oracle import trial_id
 from ..records import TrialRecord
 from ..seeds import trial_seed
-from .messages import OPTIONS, SERVICE, STUBS, Caller, identity, pack, unpack
+from .messages import OPTIONS, STUBS, Caller, identity, pack
 from .roles import LOOPBACK, WorkersError, address
+from .service import RefusedError, Service
 
 if TYPE_CHECKING:
     from ..tuner import SparseTuner
@@ -33,18 +32,9 @@ if TYPE_CHECKING:
 ATTEMPTS: Final = 3
 """A trial that so many workers did not survive is closed as failed."""
 
-_log = logging.getLogger(__name__)
 _THREADS = 64  # of the server: one that proposes keeps others waiting
 _FAREWELL = 5.0  # seconds in which workers of other machines hear that the search has ended
 _UPLOAD = re.compile(r"\.\d{4,}\.\d+\.tmp\.keras")
-
-
-class _RefusedError(Exception):
-    """A call that is answered with an error."""
-
-    def __init__(self, code: grpc.StatusCode, why: str) -> None:
-        super().__init__(why)
-        self.code = code
 
 
 @dataclass
@@ -96,7 +86,7 @@ class Chief:
         self._exhausted = False
         self._end: dict[str, Any] | None = None
         self._server = grpc.server(ThreadPoolExecutor(_THREADS, thread_name_prefix="chief"), options=OPTIONS)
-        STUBS.add_OracleServicer_to_server(_Service(self), self._server)
+        STUBS.add_OracleServicer_to_server(Service(self), self._server)
         try:
             self.port = self._server.add_insecure_port(address(host, port))
         except RuntimeError:
@@ -149,6 +139,11 @@ class Chief:
                 raise self._error
             if self._complete() and self._events.empty():
                 return
+
+    @property
+    def directory(self) -> Path:
+        """The run directory."""
+        return self._oracle.records.directory
 
     @property
     def active(self) -> int:
@@ -248,7 +243,7 @@ class Chief:
                 if record.trial != int(trial) or dict(record.hyperparameters) != values:
                     raise ValueError("it is that of another trial")
             except (ValueError, SearchError) as error:
-                raise _RefusedError(grpc.StatusCode.INVALID_ARGUMENT, f"The record is not usable: {error}.") from error
+                raise RefusedError(grpc.StatusCode.INVALID_ARGUMENT, f"The record is not usable: {error}.") from error
             upload = self._upload(content.get("upload")) if record.completed else None
             worker.ended, worker.trial = (caller.session, record.trial), None
             self._close(ongoing, replace(record, worker=caller.worker), upload, time.monotonic() - worker.began)
@@ -281,10 +276,10 @@ class Chief:
 
     def _upload(self, name: Any) -> Path:
         if not isinstance(name, str) or not _UPLOAD.fullmatch(name):
-            raise _RefusedError(grpc.StatusCode.INVALID_ARGUMENT, f"A network is not handed in as {name!r}.")
+            raise RefusedError(grpc.StatusCode.INVALID_ARGUMENT, f"A network is not handed in as {name!r}.")
         path = self._oracle.records.path(0).with_name(name)
         if not path.is_file():
-            raise _RefusedError(
+            raise RefusedError(
                 grpc.StatusCode.INVALID_ARGUMENT,
                 f"The network that the worker wrote is not in {path.parent} of the chief. The output directory must be "
                 "one folder that all machines share.",
@@ -294,19 +289,19 @@ class Chief:
     def _greet(self, caller: Caller) -> _Worker:
         """The worker that asks for a trial, known from now on."""
         if caller.search != self._me.search:
-            raise _RefusedError(
+            raise RefusedError(
                 grpc.StatusCode.PERMISSION_DENIED,
                 "This worker's space, objective or seed are not the chief's. Start it with the chief's arguments.",
             )
         if caller.chief not in (0, self._me.session):
-            raise _RefusedError(
+            raise RefusedError(
                 grpc.StatusCode.PERMISSION_DENIED,
                 "Another chief has taken over from the one this worker worked for. Start the worker again.",
             )
         worker = self._workers.get(caller.worker)
         if worker is not None and worker.session != caller.session:
             if caller.chief:  # it was here before the other one, or was thought dead
-                raise _RefusedError(
+                raise RefusedError(
                     grpc.StatusCode.PERMISSION_DENIED,
                     f"Another worker is called {caller.worker!r}, too. Give each a KERASTUNER_TUNER_ID of its own.",
                 )
@@ -325,7 +320,7 @@ class Chief:
             worker.heard = time.monotonic()
             if worker.trial is not None and trial_id(worker.trial) == trial:
                 return worker
-        raise _RefusedError(
+        raise RefusedError(
             grpc.StatusCode.FAILED_PRECONDITION, f"Trial {trial} is not {caller.worker}'s, or is no longer."
         )
 
@@ -370,50 +365,3 @@ class Chief:
         with self._oracle.lock:
             progress = self._tuner.progress(event, workers=self.active, **details)
         self._tuner.report(progress if done is None else replace(progress, done=done))
-
-
-class _Service(STUBS.OracleServicer):
-    """KerasTuner's service, as far as workers use it."""
-
-    def __init__(self, chief: Chief) -> None:
-        self._chief = chief
-
-    def GetSpace(self, request: Any, context: Any) -> Any:  # noqa: N802 - the names are the protocol's
-        # Workers declare the space themselves, see `identity`; and KerasTuner prints while it packs a conditional one.
-        return SERVICE.GetSpaceResponse(hyperparameters=HyperParameters().to_proto())
-
-    def CreateTrial(self, request: Any, context: Any) -> Any:  # noqa: N802
-        trial = self._answer(context, self._chief.create)
-        return SERVICE.CreateTrialResponse(trial=trial)
-
-    def UpdateTrial(self, request: Any, context: Any) -> Any:  # noqa: N802
-        trial = self._answer(context, lambda caller: self._chief.hear(caller, request.trial_id, request.step))
-        return SERVICE.UpdateTrialResponse(trial=trial)
-
-    def EndTrial(self, request: Any, context: Any) -> Any:  # noqa: N802
-        def take(caller: Caller) -> None:
-            content, trial, _ = unpack(request.trial)
-            self._chief.take(caller, content, trial)
-
-        self._answer(context, take)
-        return SERVICE.EndTrialResponse()
-
-    def _answer(self, context: Any, function: Callable[[Caller], Any]) -> Any:
-        """Calls a function; what goes wrong in it ends the call, or the search."""
-        try:
-            caller = Caller.read(context.invocation_metadata())
-        except ValueError as error:
-            return context.abort(grpc.StatusCode.INVALID_ARGUMENT, f"{error}: it is no worker of keras_sparse.")
-        try:
-            return function(caller)
-        except _RefusedError as error:
-            refused = error
-        except OSError as error:
-            path = self._chief._oracle.records.directory
-            self._chief.fail(RunDirectoryError(f"Cannot write into {path}: {error.strerror or error}."))
-            refused = _RefusedError(grpc.StatusCode.ABORTED, "The chief has to stop.")
-        except Exception as error:
-            _log.debug("A call failed.", exc_info=True)
-            self._chief.fail(error)
-            refused = _RefusedError(grpc.StatusCode.ABORTED, "The chief has to stop.")
-        return context.abort(refused.code, str(refused))

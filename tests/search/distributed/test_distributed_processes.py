@@ -2,6 +2,7 @@
 
 import json
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -11,8 +12,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from keras_sparse.search import MLPSpace, Records, search
 from keras_sparse.search.data import Dataset
+from keras_sparse.search.distributed.local import LocalWorkers, share
+from keras_sparse.search.distributed.roles import WorkersError
+from keras_sparse_cli.main import main
 from sklearn.datasets import load_digits
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc to see processes end")
@@ -103,7 +108,7 @@ def is_alive(pid):
         return False
 
 
-def wait_for(condition, seconds=120):
+def wait_for(condition, seconds=300):
     until = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < until, "it did not happen"
@@ -184,7 +189,7 @@ class Command:
         return text in self.err.read_text()
 
     def wait(self):
-        return self.process.wait(timeout=200)
+        return self.process.wait(timeout=300)
 
 
 @pytest.fixture
@@ -263,3 +268,90 @@ def test_ctrl_c_ends_everything(start, tmp_path):
     assert command.says("Interrupted. Nothing finished is lost")
     assert "Traceback" not in command.err.read_text()
     assert not list((tmp_path / "run").rglob(".*"))
+
+
+class Deaf:
+    """A chief nobody works for."""
+
+    host, port, results = "127.0.0.1", 1, 0
+
+    def __init__(self):
+        self.lost = []
+
+    def has_met(self, worker):
+        return False
+
+    def lose(self, worker, why):
+        self.lost.append((worker, why))
+
+    def dismiss(self, worker):
+        pass
+
+
+def test_workers_that_cannot_start_end_the_search_and_say_why():
+    with LocalWorkers(1, Deaf(), json.dumps, {"wrong": 1}, timeout=60.0) as workers:
+        with pytest.raises(WorkersError, match=r"(?s)local-1 ended with exit code 1.*missing 1 required") as caught:
+            wait_for(workers.check, seconds=100)
+        pid = workers._processes[0].popen.pid
+    assert caught.value.exit_code == 1
+    assert not is_alive(pid)
+
+
+def test_arguments_that_cannot_be_handed_over():
+    with pytest.raises(WorkersError, match="cannot be handed the arguments"):
+        LocalWorkers(1, Deaf(), json.dumps, {"obj": lambda: 1}, timeout=60.0)
+
+
+def test_threads_are_divided(monkeypatch):
+    monkeypatch.setattr("keras_sparse.search.distributed.local.threads", lambda: 5)
+    assert [share(workers) for workers in (1, 2, 3, 5, 9)] == [5, 2, 1, 1, 1]
+
+
+def test_wrong_variables_are_wrong_usage(monkeypatch, table, tmp_path):
+    monkeypatch.setenv("KERASTUNER_ORACLE_IP", "127.0.0.1")
+    result = CliRunner().invoke(main, ["search", table, "--output", str(tmp_path / "run")])
+    assert result.exit_code == 2
+    assert "KERASTUNER_TUNER_ID is not" in result.stderr
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.slow
+def test_a_script_without_a_guard_is_told(tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(SCRIPT.replace('if __name__ == "__main__":', "if True:"))
+    command = [sys.executable, str(script), str(Path(__file__).parent), str(tmp_path / "run")]
+    done = subprocess.run(command, capture_output=True, text=True, env=ENVIRONMENT, timeout=400, check=False)
+    assert done.returncode == 1
+    assert 'under `if __name__ == "__main__":`' in done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(3))
+def test_kills_at_random_moments(start, tmp_path, seed):
+    """Workers and chiefs of a search die until it has ended; nothing is lost, done twice or left behind."""
+    draw, folder, number, kept = random.Random(seed), tmp_path / "run", 0, {}
+    options = ["--workers", "2", "--resume", "--max-trials", "12", "--objective", "pareto", "--epochs", "6"]
+    while not (folder / "results.json").exists():
+        number += 1
+        command = start(f"chief{number}", *options)
+        pids = set()
+        for _ in range(draw.randint(1, 4)):
+            time.sleep(draw.uniform(3, 15))
+            found = children(command.process.pid)
+            pids |= set(found)
+            if number < 8 and found and command.process.poll() is None:
+                os.kill(draw.choice(found), signal.SIGKILL)
+        if number < 8:
+            command.process.kill()
+        command.wait()
+        wait_for(lambda: not any(map(is_alive, pids)), seconds=20)  # noqa: B023
+        now = records_of(folder)
+        assert {name: now[name] for name in kept} == kept
+        kept = now
+    found = Records(folder).read_all()
+    assert list(found) == list(range(12))
+    assert len({json.dumps(record.hyperparameters, sort_keys=True) for record in found.values()}) == 12
+    for index, record in found.items():
+        assert all(other < index for other in record.pending)
+        assert record.completed or "WorkerDied" in record.error
+    assert not leftovers(folder)
