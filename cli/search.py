@@ -101,12 +101,17 @@ def search(
     says how many steps of each are real: rnn skips the others. With `dimensions = 1` in the table [space] of --config,
     cnn convolves sequences along time.
 
-    \b
     Several machines, or commands, run one search if each is given the same arguments, an --output in a folder that all
-    share, and these environment variables (KerasTuner's):
-      KERASTUNER_TUNER_ID   "chief" for the one that hands out the trials; a name of its own for every worker
-      KERASTUNER_ORACLE_IP, KERASTUNER_ORACLE_PORT   where the chief listens, without TLS or password
-      KERAS_SPARSE_WORKER_TIMEOUT   seconds of silence after which one side takes the other for dead [default: 60]
+    share, and KerasTuner's environment variables:
+
+    \b
+      KERASTUNER_TUNER_ID          "chief" for the one that hands out trials,
+                                   a name of its own for every worker
+      KERASTUNER_ORACLE_IP         where the chief listens, without TLS or
+      KERASTUNER_ORACLE_PORT       password
+      KERAS_SPARSE_WORKER_TIMEOUT  seconds of silence after which one side
+                                   takes the other for dead [default: 60]
+
     Workers come and go. --workers, --resume, --overwrite and --serve count for the chief, which ends with the search.
     """
     quiet_tensorflow()

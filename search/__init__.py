@@ -3,7 +3,7 @@
 `search` does the whole job on a data set that `keras_sparse.search.data.load` returns. Its parts can be used alone:
 `MLPSpace`, `ConvSpace` and `RecurrentSpace` (where), `Objective` (what for), `propose` (what next), `Halving` (what to
 give up), `SparseHyperModel`, `SparseOracle` and `SparseTuner` (how, on KerasTuner), `Records`, `load_result`,
-`pareto_front` and `hypervolume` (what came out). They are imported when they are first used.
+`pareto_front` and `hypervolume` (what came out), `repeat` (a trial trained again). They are imported when they are first used.
 """
 
 from importlib import import_module
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .base_space import Space
     from .conv_space import ConvSpace
+    from .distributed.roles import WorkersError
     from .dominance import hypervolume
     from .encoding import Encoding
     from .errors import (
@@ -63,6 +64,7 @@ _HOME = {
     "SparseOracle": "oracle",
     "SparseTuner": "tuner",
     "TrialRecord": "records",
+    "WorkersError": "distributed.roles",
     "front_hypervolume": "front",
     "hypervolume": "dominance",
     "load_result": "result",
@@ -97,6 +99,7 @@ __all__ = [
     "SparseOracle",
     "SparseTuner",
     "TrialRecord",
+    "WorkersError",
     "front_hypervolume",
     "hypervolume",
     "load_result",

@@ -86,6 +86,9 @@ def _sweep(directory: Path) -> None:
         for path in folder.glob(".*.[0-9]*.tmp*"):
             if path.is_file():
                 path.unlink(missing_ok=True)
+    for path in (directory / TRIALS).glob("*.plan"):
+        if path.with_suffix(".json").is_file():  # killed between the two
+            path.unlink(missing_ok=True)
 
 
 @contextmanager

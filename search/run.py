@@ -134,6 +134,8 @@ def search(
     report = Reporter(on_progress)
     patience = patience or max(5, epochs // 3)
     trials = max_trials or DEFAULT_TRIALS
+    if (workers or 1) > 1:
+        os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")  # the chief would take all of it from its workers
     if me.kind == "worker":
         prepared = prepare(data, space, network, settings)
         asked = prepared.manifest(epochs=epochs, patience=patience, seed=seed, max_trials=trials)

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +16,13 @@ import pytest
 from click.testing import CliRunner
 from keras_sparse.search import MLPSpace, Records, search
 from keras_sparse.search.data import Dataset
+from keras_sparse.search.distributed.chief import Chief
 from keras_sparse.search.distributed.local import LocalWorkers, share
-from keras_sparse.search.distributed.roles import WorkersError
+from keras_sparse.search.distributed.roles import Role, WorkersError
+from keras_sparse.search.errors import ResumeMismatchError, RunDirectoryError
+from keras_sparse.search.preparation import prepare
+from keras_sparse.search.progress import Reporter
+from keras_sparse.search.settings import Settings
 from keras_sparse_cli.main import main
 from sklearn.datasets import load_digits
 
@@ -313,6 +319,26 @@ def test_wrong_variables_are_wrong_usage(monkeypatch, table, tmp_path):
     assert result.exit_code == 2
     assert "KERASTUNER_TUNER_ID is not" in result.stderr
     assert not (tmp_path / "run").exists()
+
+
+def test_a_worker_with_other_data_or_another_folder_is_refused(tmp_path, monkeypatch):
+    prepared = prepare(digits(), SPACE, None, Settings("pareto"))
+    folder = tmp_path / "run"
+    folder.mkdir()
+    manifest = prepared.manifest(epochs=4, patience=5, seed=1, max_trials=6)
+    manifest.write(folder)
+    other = replace(digits(), y_val=digits().y_val[::-1])
+    with Chief(prepared.tuner(folder, manifest, Reporter(None)), timeout=5.0) as chief:
+        for name, value in Role("worker", "a", "127.0.0.1", chief.port, 5.0).environment().items():
+            monkeypatch.setenv(name, value)
+        with pytest.raises(ResumeMismatchError, match=r"(?s)something else than this worker.*data\.fingerprint"):
+            search(other, output=folder, **OPTIONS)
+        with pytest.raises(ResumeMismatchError, match=r"space\.units: \[16, 32\] -> \[16, 64\]"):
+            search(digits(), output=folder, **{**OPTIONS, "space": replace(SPACE, units=(16, 64))})
+        with pytest.raises(RunDirectoryError, match="one folder that all machines share"):
+            search(digits(), output=tmp_path / "elsewhere", **OPTIONS)
+    assert not (tmp_path / "elsewhere").exists()
+    assert not list((folder / "trials").iterdir())
 
 
 @pytest.mark.slow
