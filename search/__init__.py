@@ -3,7 +3,8 @@
 `search` does the whole job on a data set that `keras_sparse.search.data.load` returns. Its parts can be used alone:
 `MLPSpace`, `ConvSpace` and `RecurrentSpace` (where), `Objective` (what for), `propose` (what next), `Halving` (what to
 give up), `SparseHyperModel`, `SparseOracle` and `SparseTuner` (how, on KerasTuner), `Records`, `load_result`,
-`pareto_front` and `hypervolume` (what came out), `repeat` (a trial trained again). They are imported when they are first used.
+`pareto_front` and `hypervolume` (what came out), `repeat` (a trial trained again). They are imported when they are
+first used.
 """
 
 from importlib import import_module
