@@ -33,16 +33,20 @@ DEATHS: Final = 3
 _PATIENCE = 5.0  # seconds between asking a worker to end and killing it
 _LINES = 12  # of what a worker said last
 
-# What __main__ is in this process is made importable first, as multiprocessing does it: a space may be defined there.
+# A worker ends when the pipe from this process does, from its first moment on; TensorFlow's import takes long. What
+# __main__ is here is made importable then, as multiprocessing does it: a space may be defined there.
 _BOOT = """
-import multiprocessing, pickle, sys
+import io, multiprocessing, os, pickle, sys, threading
 from multiprocessing import spawn
+size = int.from_bytes(sys.stdin.buffer.read(8), "big")
+payload = io.BytesIO(sys.stdin.buffer.read(size))
+threading.Thread(target=lambda: (os.read(0, 1), os._exit(1)), daemon=True).start()
 process = multiprocessing.current_process()
 process._inheriting = True
-spawn.prepare(pickle.load(sys.stdin.buffer))
+spawn.prepare(pickle.load(payload))
 del process._inheriting
-from keras_sparse.search.distributed.local import main
-main()
+function, arguments = pickle.load(payload)
+function(**arguments)
 """
 
 
@@ -181,18 +185,6 @@ class LocalWorkers:
         return _Process(name, popen, said)
 
 
-def main() -> None:
-    """What a worker does: call the function it is handed, and end when whoever handed it is gone."""
-    function, arguments = pickle.load(sys.stdin.buffer)  # noqa: S301 - from the process that started this one
-    threading.Thread(target=_leave_with_parent, daemon=True).start()
-    function(**arguments)
-
-
-def _leave_with_parent() -> None:
-    os.read(sys.stdin.fileno(), 1)  # returns at its end only
-    os._exit(1)
-
-
 def _payload(function: Callable[..., object], arguments: Mapping[str, Any]) -> bytes:
     """What a worker reads: how to import __main__, then what to call."""
     preparation = spawn.get_preparation_data("worker")
@@ -201,7 +193,8 @@ def _payload(function: Callable[..., object], arguments: Mapping[str, Any]) -> b
     stream = io.BytesIO()
     pickle.dump(preparation, stream)
     pickle.dump((function, dict(arguments)), stream, protocol=pickle.HIGHEST_PROTOCOL)
-    return stream.getvalue()
+    payload = stream.getvalue()
+    return len(payload).to_bytes(8, "big") + payload
 
 
 def _feed(popen: subprocess.Popen[bytes], payload: bytes) -> None:
