@@ -85,6 +85,7 @@ bench: $(VENV)/.installed  ## Time and measure sparse layers against keras.layer
 	$(BIN)/python benchmarks/memory.py
 	$(BIN)/python benchmarks/rbm.py
 	$(BIN)/python benchmarks/sparse_inputs.py
+	$(BIN)/python benchmarks/workers.py
 
 bench-quick: $(VENV)/.installed  ## The same on a few cases (two minutes).
 	$(BIN)/python benchmarks/junction.py $(QUICK) --timed call --shapes 784x1000,3072x4000 --batches 32,128 --densities 50,10,1

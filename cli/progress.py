@@ -26,7 +26,7 @@ class SearchProgress:
             console=self._console,
         )  # fmt: skip
         self._trials = self._bar.add_task("trials", total=None)
-        self._epochs = self._bar.add_task("epochs", total=None, visible=False)
+        self._epochs: dict[int, Any] = {}  # the bars of the trials that run
         self._event: Any = None
         self._began, self._first = time.monotonic(), 0
         self._live = Live(console=self._console, get_renderable=self._view, refresh_per_second=4)
@@ -49,18 +49,30 @@ class SearchProgress:
         self._event = event
         self._bar.update(self._trials, total=event.total, completed=event.done)
         if event.event == "trial":
-            self._bar.reset(self._epochs, total=event.epochs, description=f"trial {event.trial}", visible=True)
-        elif event.event == "epoch":
-            self._bar.update(self._epochs, completed=event.epoch)
+            self._remove(event.trial)  # of a worker that died
+            self._epochs[event.trial] = self._bar.add_task(f"trial {event.trial}", total=event.epochs or None)
+        elif event.event == "epoch" and event.trial in self._epochs:
+            self._bar.update(self._epochs[event.trial], completed=event.epoch)
+        elif event.event == "result":
+            self._remove(event.trial)
+            if event.record is not None:
+                notes = [_result(event.record), _front(event), *self._pace(event)]
+                place = f"trial {event.record.trial:>3} ({event.done}/{event.total})"
+                self._say(f"{place}: {', '.join(notes)}")
+        elif event.event == "workers":
+            self._say(event.note)
         elif event.event == "search" and event.done:
             self._console.print(f"Resuming: {event.done} of {event.total} trials are done.")
-        elif event.event == "result" and event.record is not None:
-            notes = [_result(event.record), _front(event), *self._pace(event)]
-            place = f"trial {event.record.trial:>3} ({event.done}/{event.total})"
-            self._console.print(f"{place}: {', '.join(notes)}", soft_wrap=True, markup=False)
         elif event.event == "finish":
-            self._bar.update(self._epochs, visible=False)
             self._console.print("Writing the winner.")
+
+    def _say(self, text: str) -> None:
+        self._console.print(text, soft_wrap=True, markup=False)
+
+    def _remove(self, trial: int) -> None:
+        """Take the bar of a trial away."""
+        if trial in self._epochs:
+            self._bar.remove_task(self._epochs.pop(trial))
 
     def _view(self) -> Group:
         """Return the table of what is found so far, above the bars."""
@@ -73,6 +85,8 @@ class SearchProgress:
             table.add_row("front", _front(self._event))
             if pace := self._pace(self._event):
                 table.add_row("pace", ", ".join(pace))
+            if workers := getattr(self._event, "workers", 0):
+                table.add_row("workers", str(workers))
         return Group(table, self._bar)
 
     def _pace(self, event: Any) -> list[str]:

@@ -61,7 +61,10 @@ from .serve import served
     "--serve-host", default="127.0.0.1", show_default=True,
     help="Address the report listens on; others than the default let other machines read it.",
 )  # fmt: skip
-@click.option("--workers", type=click.IntRange(1, 1), default=1, show_default=True, help="Processes that run trials.")
+@click.option(
+    "--workers", type=click.IntRange(1),
+    help="Processes on this machine that run trials side by side and share its threads. [default: 1; of a chief none]",
+)  # fmt: skip
 @click.option(
     "--config", type=click.Path(dir_okay=False), is_eager=True, expose_value=False, callback=read_config,
     help="TOML or JSON file with any of these options, and ranges of the space in a table [space].",
@@ -86,7 +89,7 @@ def search(
     serve_port: int | None,
     serve_host: str,
     style: str,
-    workers: int,
+    workers: int | None,
     **settings: Any,
 ) -> None:
     """Search for a small, accurate, truly sparse network on DATA.
@@ -97,14 +100,28 @@ def search(
     Sequences of several lengths are padded, in an .npz file whose array `length` (`length_train`, ... beside x_train)
     says how many steps of each are real: rnn skips the others. With `dimensions = 1` in the table [space] of --config,
     cnn convolves sequences along time.
+
+    Several machines, or commands, run one search if each is given the same arguments, an --output in a folder that all
+    share, and KerasTuner's environment variables:
+
+    \b
+      KERASTUNER_TUNER_ID          "chief" for the one that hands out trials,
+                                   a name of its own for every worker
+      KERASTUNER_ORACLE_IP         where the chief listens, without TLS or
+      KERASTUNER_ORACLE_PORT       password
+      KERAS_SPARSE_WORKER_TIMEOUT  seconds of silence after which one side
+                                   takes the other for dead [default: 60]
+
+    Workers come and go. --workers, --resume, --overwrite and --serve count for the chief, which ends with the search.
     """
-    del workers  # an option with one choice in this version
     quiet_tensorflow()
     with reported(f"Interrupted. Nothing finished is lost: run the same command with --resume to continue {output}."):
         from keras_sparse.search.data import load
+        from keras_sparse.search.distributed.roles import role
 
         from keras_sparse import search as searching
 
+        serve = serve and role().kind != "worker"
         dataset = load(data, target=target, data_dir=data_dir, seed=seed, task=task)
         with served(output, serve, serve_host, serve_port), SearchProgress() as progress:
             result = searching.search(
@@ -116,6 +133,7 @@ def search(
                 complexity_weight=complexity_weight,
                 epochs=epochs,
                 seed=seed,
+                workers=workers,
                 **settings,
                 resume=resume,
                 overwrite=overwrite,

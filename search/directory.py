@@ -64,7 +64,10 @@ def claim(output: str | os.PathLike[str], *, resume: bool, overwrite: bool) -> I
                 "Choose another directory, or start anew with overwrite."
             )
         _sweep(directory)
-        yield directory
+        try:
+            yield directory
+        finally:
+            _sweep(directory)
 
 
 def remove_run(directory: Path) -> None:
@@ -78,11 +81,14 @@ def remove_run(directory: Path) -> None:
 
 
 def _sweep(directory: Path) -> None:
-    """Removes half-written files of a killed search."""
+    """Removes half-written files of a killed search, and of workers that were ended."""
     for folder in (directory, directory / TRIALS):
         for path in folder.glob(".*.[0-9]*.tmp*"):
             if path.is_file():
                 path.unlink(missing_ok=True)
+    for path in (directory / TRIALS).glob("*.plan"):
+        if path.with_suffix(".json").is_file():  # killed between the two
+            path.unlink(missing_ok=True)
 
 
 @contextmanager

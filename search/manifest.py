@@ -117,6 +117,19 @@ class RunManifest:
                 + "\nAsk for the same again, choose another output directory, or start anew with overwrite."
             )
 
+    def check_joinable(self, chief: Self) -> None:
+        """Whether a worker that was asked for this can work for a chief.
+
+        Raises:
+            ResumeMismatchError: They differ in more than `max_trials`; the message lists the differences.
+        """
+        if lines := _differences("", _compared(chief), _compared(self)):
+            raise ResumeMismatchError(
+                "The chief searches for something else than this worker was started with:\n"
+                + "\n".join(lines)
+                + "\nStart all of them with the same arguments, and the same data."
+            )
+
 
 def _compared(manifest: RunManifest) -> dict[str, Any]:
     # The fingerprint covers the shape, which earlier versions did not note.

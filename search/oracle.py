@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from pathlib import Path
 from typing import Any
 
 import keras_tuner
@@ -11,6 +13,7 @@ from .candidates import Known
 from .encoding import Encoding
 from .expectation import Finished
 from .objective import Objective
+from .plans import Plan, Plans
 from .proposal import propose
 from .records import Records, TrialRecord
 
@@ -18,12 +21,19 @@ OBJECTIVE = "objective"
 """Name of the metric the oracle minimises."""
 
 
+class AbandonedError(keras_tuner.errors.FatalError):
+    """A trial is no longer its tuner's: it was taken for dead, and another runs the trial."""
+
+
 class SparseOracle(keras_tuner.Oracle):
     """Proposes configurations; every result it knows comes from a record on disk.
 
     A proposal is a function of the space, the seed, the trial's index and the results of the trials before it, so
     nothing has to be saved: a new oracle on the same directory is in the state the old one was in. A trial that was
-    running when the process died has no record; it is proposed again, the same.
+    running when the process died has no record; it is proposed again, the same. Where several run at a time, what
+    was proposed beside others is kept until its record is there, see `plans`.
+
+    It may be called from several threads.
 
     Args:
         records: Where finished trials are.
@@ -36,6 +46,7 @@ class SparseOracle(keras_tuner.Oracle):
     Attributes:
         finished: Records by index.
         total: Trials to run in all.
+        lock: Held while anything changes. KerasTuner's own stays locked after an exception.
     """
 
     def __init__(
@@ -59,8 +70,10 @@ class SparseOracle(keras_tuner.Oracle):
         self.total = max_trials
         self.records = records
         self.scoring = objective
+        self.lock = threading.RLock()
         self._known = known
-        self._running_at_proposal: dict[int, list[int]] = {}
+        self._plans = Plans(records.path(0).parent)
+        self._pending: dict[int, list[int]] = {}
         self.finished: dict[int, TrialRecord] = {}
         self.reload()
 
@@ -79,27 +92,51 @@ class SparseOracle(keras_tuner.Oracle):
         """Does nothing: the tuner writes a record when the trial is finished."""
 
     def pending(self, index: int) -> list[int]:
-        """The trials that were running when a trial was proposed."""
-        return self._running_at_proposal.get(index, [])
+        """The earlier trials that were running when a trial was proposed."""
+        return self._pending.get(index, [])
 
     def known_to(self, index: int) -> list[TrialRecord]:
         """The records a trial may know: those of the trials before it that had ended when it was proposed."""
         pending = self.pending(index)
         return [record for i, record in sorted(self.finished.items()) if i < index and i not in pending]
 
-    def _running(self, index: int) -> list[dict[str, Any]]:
-        return [dict(self.trials[trial_id(other)].hyperparameters.values) for other in self.pending(index)]
+    def network_target(self, index: int) -> Path:
+        """Where the tuner writes the network of a trial, before it hands in the record."""
+        return self.records.network_path(index)
+
+    def keep(self, record: TrialRecord) -> None:
+        """Takes a trial's record, and writes it.
+
+        Raises:
+            OSError: It cannot be written.
+        """
+        self.records.write(record)
+
+    def at_epoch(self, index: int, epoch: int) -> None:
+        """Hears of the end of an epoch; an exception ends the training."""
 
     def populate_space(self, trial_id: str) -> dict[str, Any]:
         """The configuration of a trial, from the records of the trials before it."""
         index = int(trial_id)
+        encoding = Encoding(self.hyperparameters.space)
+        running = [self._values(other) for other in self.pending(index)]
+        values = self._propose(encoding, index, running)
+        # A record that was lost may leave later ones behind which were made with knowledge of it.
+        later = [dict(trial.hyperparameters.values) for trial in self.trials.values() if int(trial.trial_id) > index]
+        if values is not None and encoding.key(values) in map(encoding.key, later):
+            values = self._propose(encoding, index, [*running, *later])
+        if values is None:
+            return {"status": TrialStatus.STOPPED}
+        return {"status": TrialStatus.RUNNING, "values": values}
+
+    def _propose(self, encoding: Encoding, index: int, running: list[dict[str, Any]]) -> dict[str, Any] | None:
         goal = self.scoring
-        values = propose(
-            Encoding(self.hyperparameters.space),
+        return propose(
+            encoding,
             seed=self.seed,
             index=index,
             finished=[_as_finished(record) for record in self.known_to(index)],
-            running=self._running(index),
+            running=running,
             weight=goal.weight,
             complexity=goal.complexity,
             reference=goal.reference,
@@ -107,53 +144,72 @@ class SparseOracle(keras_tuner.Oracle):
             limits=goal.limits,
             known=self._known,
         )
-        if values is None:
-            return {"status": TrialStatus.STOPPED}
-        return {"status": TrialStatus.RUNNING, "values": values}
 
-    @keras_tuner.synchronized
+    def _values(self, index: int) -> dict[str, Any]:
+        return dict(self.trials[trial_id(index)].hyperparameters.values)
+
     def create_trial(self, tuner_id: str) -> Trial:
         """The next trial without a record, or a stopped one when there is none left."""
-        if tuner_id in self.ongoing_trials:
-            return self.ongoing_trials[tuner_id]
-        self.tuner_ids.add(tuner_id)
-        running = {int(trial.trial_id) for trial in self.ongoing_trials.values()}
-        index = next((i for i in range(self.total) if i not in self.finished and i not in running), None)
-        if index is not None:
-            self._running_at_proposal[index] = sorted(running)
-        response: dict[str, Any] = (
-            {"status": TrialStatus.STOPPED} if index is None else self.populate_space(trial_id(index))
-        )
-        hyperparameters = self.hyperparameters.copy()
-        hyperparameters.values = response.get("values", {})
-        trial = Trial(hyperparameters, trial_id=trial_id(index or 0), status=response["status"])
-        if trial.status == TrialStatus.RUNNING:
-            self.ongoing_trials[tuner_id] = trial
-            self.trials[trial.trial_id] = trial
-            self.start_order.append(trial.trial_id)
-        else:
-            self.tuner_ids.discard(tuner_id)
-        return trial
+        with self.lock:
+            if tuner_id in self.ongoing_trials:
+                return self.ongoing_trials[tuner_id]
+            running = {int(trial.trial_id) for trial in self.ongoing_trials.values()}
+            index = next((i for i in range(self.total) if i not in self.finished and i not in running), None)
+            response: dict[str, Any] = {"status": TrialStatus.STOPPED} if index is None else self._plan(index, running)
+            hyperparameters = self.hyperparameters.copy()
+            hyperparameters.values = response.get("values", {})
+            trial = Trial(hyperparameters, trial_id=trial_id(index or 0), status=response["status"])
+            if trial.status == TrialStatus.RUNNING:
+                self.tuner_ids.add(tuner_id)
+                self.ongoing_trials[tuner_id] = trial
+                self.trials[trial.trial_id] = trial
+                self.start_order.append(trial.trial_id)
+            else:
+                self.tuner_ids.discard(tuner_id)
+            return trial
 
-    @keras_tuner.synchronized
+    def _plan(self, index: int, running: set[int]) -> dict[str, Any]:
+        """What a trial tries: what it was to try before, if it was given up without a record; else a proposal."""
+        if (plan := self._plans.get(index)) is not None:
+            self._pending[index] = list(plan.pending)
+            return {"status": TrialStatus.RUNNING, "values": dict(plan.hyperparameters)}
+        self._pending[index] = sorted(other for other in running if other < index)
+        response = self.populate_space(trial_id(index))
+        if response["status"] == TrialStatus.RUNNING:
+            self._plans.keep(index, Plan(response["values"], self._pending[index]))
+        return response
+
     def end_trial(self, trial: Trial) -> None:
         """Takes the trial's result from its record; without one the trial stays to be run."""
-        index = int(trial.trial_id)
-        record = self.records.read(index)
-        if record is None:
-            self.trials.pop(trial.trial_id, None)
-        else:
-            self.finished[index] = record
-            self.trials[trial.trial_id] = self._as_trial(record)
-            self.end_order.append(trial.trial_id)
-        for tuner_id, ongoing in list(self.ongoing_trials.items()):
-            if ongoing.trial_id == trial.trial_id:
-                del self.ongoing_trials[tuner_id]
+        with self.lock:
+            index = int(trial.trial_id)
+            record = self.records.read(index)
+            if record is None:
+                self.trials.pop(trial.trial_id, None)
+            else:
+                self.finished[index] = record
+                self.trials[trial.trial_id] = self._as_trial(record)
+                self.end_order.append(trial.trial_id)
+                self._plans.drop(index)
+            for tuner_id, ongoing in list(self.ongoing_trials.items()):
+                if ongoing.trial_id == trial.trial_id:
+                    del self.ongoing_trials[tuner_id]
+
+    def give_back(self, tuner_id: str) -> None:
+        """Takes a tuner's trial back, to be run again, the same."""
+        with self.lock:
+            trial = self.ongoing_trials.pop(tuner_id, None)
+            if trial is not None:
+                self.trials.pop(trial.trial_id, None)
+                self.start_order.remove(trial.trial_id)
 
     def forget(self, index: int, reason: str) -> None:
-        """Sets a trial's record aside so that the trial is run again."""
-        self.records.set_aside(index, reason)
-        self.reload()
+        """Sets a trial's record aside so that the trial is run again, the same."""
+        with self.lock:
+            if (record := self.finished.get(index)) is not None:
+                self._plans.keep(index, Plan(record.hyperparameters, record.pending))
+            self.records.set_aside(index, reason)
+            self.reload()
 
     def _as_trial(self, record: TrialRecord) -> Trial:
         hyperparameters = self.hyperparameters.copy()

@@ -16,8 +16,8 @@ class Progress:
 
     Args:
         event: "search" (it starts or goes on), "trial" (one starts), "epoch" (one of its epochs ended), "result" (the
-            trial ended), "finish" (the winner is being written) or "done".
-        done: Trials finished so far, those of an earlier run included.
+            trial ended), "workers" (one has joined, left or died), "finish" (the winner is being written) or "done".
+        done: Trials finished so far, those of an earlier run included. A worker of another chief counts its own.
         total: Trials to run in all.
         trial: Index of the trial, with "trial", "epoch" and "result".
         epoch: Epochs of the trial done.
@@ -25,10 +25,12 @@ class Progress:
         record: The trial's record, with "result".
         best: The best completed trial so far.
         front: Trials on the Pareto front so far.
-        remaining_s: Seconds left by the mean of the trials run by this process; None before the first one ended.
+        remaining_s: Seconds left by the mean of the trials of this run; None before the first one ended.
+        workers: Processes that run trials for this one; 0 where it runs them itself.
+        note: What happened, with "workers".
     """
 
-    event: Literal["search", "trial", "epoch", "result", "finish", "done"]
+    event: Literal["search", "trial", "epoch", "result", "workers", "finish", "done"]
     done: int
     total: int
     trial: int | None = None
@@ -38,6 +40,8 @@ class Progress:
     best: TrialRecord | None = None
     front: int = 0
     remaining_s: float | None = None
+    workers: int = 0
+    note: str | None = None
 
 
 class Reporter:

@@ -25,14 +25,16 @@ Status = Literal["completed", "failed"]
 _log = logging.getLogger(__name__)
 _NAME = re.compile(r"(\d{4,})\.json")
 _NUMBERS = ("objective", "prediction_loss", "complexity", "val_metric", "test_metric", "density")
-_COUNTS = ("connections", "parameters", "best_epoch", "stopped_early")
+_COUNTS = ("connections", "parameters", "best_epoch", "stopped_early", "threads")
+_TEXTS = ("infeasible", "worker", "kernels")
 
 
 @dataclass(frozen=True)
 class TrialRecord:
-    """A finished trial. It holds nothing that depends on the clock or the machine: equal trials give equal files.
+    """A finished trial. It holds nothing that depends on the clock: equal trials give equal files.
 
-    Unless seconds were asked for, as an objective or a limit.
+    Unless seconds were asked for, as an objective or a limit. Trained again with the same `threads` and `kernels`, by
+    `repeat`, it gives the same numbers.
 
     Args:
         trial: Index, from 0.
@@ -59,6 +61,8 @@ class TrialRecord:
             was not trained, as that was known before.
         stopped_early: The epoch after which the trial was given up as hopeless, if it was.
         pending: Earlier trials that were still running when this one was proposed, so that it knew nothing of them.
+        threads: Threads an operation could use; None in records of earlier versions.
+        kernels: What computed: the instruction set of the native kernels, "stock" without them, or "gpu".
     """
 
     trial: int
@@ -84,6 +88,8 @@ class TrialRecord:
     infeasible: str | None = None
     stopped_early: int | None = None
     pending: Sequence[int] = field(default_factory=list)
+    threads: int | None = None
+    kernels: str | None = None
 
     @property
     def completed(self) -> bool:
@@ -143,8 +149,7 @@ class TrialRecord:
             wrong.append("network")
         if self.direction not in (None, "min", "max"):
             wrong.append("direction")
-        if self.infeasible is not None and not isinstance(self.infeasible, str):
-            wrong.append("infeasible")
+        wrong += [name for name in _TEXTS if not isinstance(getattr(self, name), str | None)]
         if self.status == "completed":
             wrong += [name for name in needed if getattr(self, name) is None]
         elif self.status != "failed" or self.objective is not None:

@@ -3,41 +3,36 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import keras_tuner
-import numpy as np
 
-from . import data as data_module
 from . import directory as names
 from .base_space import Space
-from .data import Dataset, Preprocessing, with_lengths
+from .data import Dataset
 from .directory import claim
-from .errors import RunDirectoryError
+from .distributed.local import LocalWorkers, check_main
+from .distributed.roles import LOOPBACK, Role, role
+from .errors import RunDirectoryError, SearchError
 from .finish import LostNetworkError, finish
 from .front import nothing_found, winner
-from .hypermodel import SparseHyperModel
 from .manifest import RunManifest
 from .objective import Direction
-from .oracle import SparseOracle
-from .placing import informative
+from .preparation import Prepared, prepare
 from .progress import Progress, Reporter
-from .records import Records
 from .report import write_report
-from .result import SearchResult
+from .result import SearchResult, load_result
 from .settings import Mode, Settings
 from .spaces import Network, template
 from .tuner import SparseTuner
-from .yardstick import largest
 
 DEFAULT_TRIALS = 20
 DEFAULT_EPOCHS = 30
 DEFAULT_WEIGHT = 0.1
-
-Part = tuple[Any, Any]
 
 
 def search(
@@ -59,6 +54,7 @@ def search(
     epochs: int = DEFAULT_EPOCHS,
     patience: int | None = None,
     seed: int = 0,
+    workers: int | None = None,
     resume: bool = False,
     overwrite: bool = False,
     on_progress: Callable[[Progress], object] | None = None,
@@ -70,6 +66,11 @@ def search(
     `search.png`, `report.html`, `tensorboard/` (the trials, for its HParams tab) and `results.json`. A search that is
     interrupted, however it is, loses the running trial only; with `resume` it ends with the same trials and the same
     winner as one never interrupted.
+
+    With KerasTuner's environment variables set, see `distributed.roles`, several machines run one search: the process
+    whose KERASTUNER_TUNER_ID contains "chief" hands out the trials (and runs none, unless `workers` says so), all
+    others are called with the same arguments, run trials, and return the chief's result; `workers`, `resume` and
+    `overwrite` count for the chief only.
 
     Args:
         data: What `keras_sparse.search.data.load` returns. The test part takes part in no choice.
@@ -96,6 +97,9 @@ def search(
         epochs: Epochs a trial trains at most, ≥ 1.
         patience: Epochs without a better one before a trial stops. Default: a third of `epochs`, at least 5.
         seed: Of the proposals and of every trial, 0 ≤ seed < 2⁶⁴.
+        workers: Processes on this machine that run trials side by side, with an equal part of the threads each. Default
+            and with 1: this process runs them. A script that asks for more must do so under `if __name__ ==
+            "__main__":`.
         resume: Continue the run in `output`; start one if there is none; return the result of a finished one.
         overwrite: Remove an earlier run in `output` first.
         on_progress: Called with each `Progress`.
@@ -110,8 +114,11 @@ def search(
         RunDirectoryError: A file of the run directory cannot be read or written.
         NoTrialCompletedError: Every trial failed.
         LimitsError: No network keeps the limits.
+        WorkersError: Workers cannot be started, the chief cannot be reached, or environment variables are wrong.
     """
-    _check(max_trials, epochs, patience, seed)
+    _check(seed, max_trials=max_trials, epochs=epochs, patience=patience, workers=workers)
+    me = role()
+    check_main()
     settings = Settings(
         objective,
         complexity,
@@ -123,129 +130,100 @@ def search(
     )
     if (metric_of := settings.adapted(data.task, data.n_outputs)) is not None:
         metric_of()  # an unknown one is found before anything is written
-    wanted = template(space, network)
-    form = wanted.form
+    template(space, network)
     report = Reporter(on_progress)
+    patience = patience or max(5, epochs // 3)
+    trials = max_trials or DEFAULT_TRIALS
+    if (workers or 1) > 1:
+        os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")  # the chief would take all of it from its workers
+    if me.kind == "worker":
+        prepared = prepare(data, space, network, settings)
+        asked = prepared.manifest(epochs=epochs, patience=patience, seed=seed, max_trials=trials)
+        return _work(me, Path(output).expanduser().absolute(), prepared, asked, report)
     with claim(output, resume=resume, overwrite=overwrite) as directory:
-        prepared = with_lengths(data) if form == "sequences" else data
-        preprocessing = data_module.fit(prepared, form, shared=getattr(wanted, "scaling", None) == "shared")
-        if not isinstance(space, Space):
-            space = type(wanted).for_data(preprocessing.shape, len(data.y_train), **(space or {}))
-        patience = patience or max(5, epochs // 3)
+        prepared = prepare(data, space, network, settings)
         earlier = RunManifest.read(directory)
-        manifest = RunManifest(
-            data=_describe(data, preprocessing),
-            space=space.to_dict(),
-            options={**settings.to_options(), "epochs": epochs, "patience": patience},
-            seed=seed,
-            max_trials=max_trials or (earlier.max_trials if earlier else DEFAULT_TRIALS),
-        )
+        trials = max_trials or (earlier.max_trials if earlier else DEFAULT_TRIALS)
+        manifest = prepared.manifest(epochs=epochs, patience=patience, seed=seed, max_trials=trials)
         if earlier is not None:
             manifest.check_resumable(earlier)
             manifest = replace(earlier, max_trials=manifest.max_trials)
-        try:
+        with _stopped_clearly():
             if manifest != earlier:
                 manifest.write(directory)
-            parts = _parts(prepared, preprocessing)
-            tuner = _tuner(directory, manifest, space, settings, prepared, preprocessing, parts, report)
-            return _run(tuner, directory, settings, prepared, preprocessing, parts, epochs)
-        except (OSError, keras_tuner.errors.FatalError) as error:
-            raise RunDirectoryError(f"The search stopped: {error} It can be resumed.") from error
+            tuner = prepared.tuner(directory, manifest, report)
+            with ExitStack() as stack:
+                arguments = {
+                    "data": data, "output": str(directory), "space": prepared.space, "max_trials": trials,
+                    "complexity_weight": complexity_weight, "objective": objective, "complexity": complexity,
+                    "metric": metric, "direction": direction, "max_connections": max_connections,
+                    "max_bytes": max_bytes, "max_latency": max_latency, "early_stopping": early_stopping,
+                    "epochs": epochs, "patience": patience, "seed": seed,
+                }  # fmt: skip
+                run_trials = _runner(stack, me, tuner, workers, arguments, prepared.fit(epochs))
+                return _run(run_trials, tuner, directory, prepared)
 
 
-def _check(max_trials: int | None, epochs: int, patience: int | None, seed: int) -> None:
-    for name, value in (("max_trials", max_trials), ("epochs", epochs), ("patience", patience)):
+def _check(seed: int, **counts: int | None) -> None:
+    for name, value in counts.items():
         if value is not None and (not isinstance(value, int) or value < 1):
             raise ValueError(f"{name} must be a whole number >= 1, got {value!r}.")
     if not isinstance(seed, int) or not 0 <= seed < 2**64:
         raise ValueError(f"seed must be a whole number with 0 <= seed < 2**64, got {seed!r}.")
 
 
-def _describe(data: Dataset, preprocessing: Preprocessing) -> dict[str, Any]:
-    return {
-        "name": data.name,
-        "task": data.task,
-        "fingerprint": data.fingerprint,
-        "input_shape": None if isinstance(data.x_train, dict) else list(data.x_train.shape[1:]),
-        "n_train": len(data.y_train),
-        "n_val": len(data.y_val),
-        "n_test": len(data.y_test),
-        "n_features": preprocessing.n_features,
-        "n_outputs": preprocessing.n_outputs,
-    }
+@contextmanager
+def _stopped_clearly() -> Iterator[None]:
+    try:
+        yield
+    except SearchError:
+        raise
+    except (OSError, keras_tuner.errors.FatalError) as error:
+        raise RunDirectoryError(f"The search stopped: {error} It can be resumed.") from error
 
 
-def _parts(data: Dataset, preprocessing: Preprocessing) -> list[Part]:
-    """Features and targets of the training, validation and test part, as the networks see them."""
-    raw = ((data.x_train, data.y_train), (data.x_val, data.y_val), (data.x_test, data.y_test))
-    return [(preprocessing.features(x), preprocessing.target(y)) for x, y in raw]
+def _work(me: Role, directory: Path, prepared: Prepared, asked: RunManifest, report: Reporter) -> SearchResult:
+    """Runs trials for a chief until the search has ended; returns its result."""
+    from .distributed.client import await_chief
+
+    await_chief(me)
+    manifest = RunManifest.read(directory)
+    if manifest is None:
+        raise RunDirectoryError(
+            f"{directory} holds no run. The output directory must be the chief's: one folder that all machines share."
+        )
+    asked.check_joinable(manifest)
+    with _stopped_clearly():
+        prepared.tuner(directory, manifest, report).search(**prepared.fit(manifest.options["epochs"]))
+    result = load_result(directory)
+    if result is None:
+        raise RunDirectoryError(f"The search has ended, but {directory} does not show its result here yet.")
+    return result
 
 
-def _tuner(
-    directory: Path,
-    manifest: RunManifest,
-    space: Space,
-    settings: Settings,
-    data: Dataset,
-    preprocessing: Preprocessing,
-    parts: Sequence[Part],
-    report: Reporter,
-) -> SparseTuner:
-    n_in, n_out, regression = preprocessing.shape, preprocessing.n_outputs, data.task == "regression"
-    deviation = preprocessing.y_std if regression else 1.0  # networks predict standardised targets
-    metric = settings.adapted(data.task, n_out, mean=preprocessing.y_mean, deviation=deviation)
-    hypermodel = SparseHyperModel(
-        space,
-        n_in=n_in,
-        n_out=n_out,
-        task=data.task,
-        n_train=len(data.y_train),
-        padded=preprocessing.padded,
-        metric=metric,
-        informative=informative(parts[0][0]) if "informative" in space.patterns else None,
-    )
-    name = settings.measures[0]
-    reference = {**space.references(n_in, n_out), **manifest.measured}.get(name)
-    if reference is None:
-        values = space.slowest(n_in, n_out)
-        reference = largest(hypermodel, name, seed=manifest.seed, train=parts[0], validation=parts[1], values=values)
-        replace(manifest, measured={name: reference}).write(directory)
-    objective = settings.objective(
-        data.task,
-        reference=reference,
-        n_validation=len(data.y_val),
-        target_variance=(float(np.var(data.y_train)) or deviation**2) if regression else None,
-    )
-    oracle = SparseOracle(
-        Records(directory),
-        objective,
-        max_trials=manifest.max_trials,
-        seed=manifest.seed,
-        known=lambda values: space.known(values, n_in, n_out),
-    )
-    return SparseTuner(
-        oracle,
-        hypermodel,
-        patience=manifest.options["patience"],
-        early_stopping=settings.stops,
-        unit=deviation**2 if metric is None else 1.0,
-        on_progress=report,
-    )
-
-
-def _run(
+def _runner(
+    stack: ExitStack,
+    me: Role,
     tuner: SparseTuner,
-    directory: Path,
-    settings: Settings,
-    data: Dataset,
-    preprocessing: Preprocessing,
-    parts: Sequence[Part],
-    epochs: int,
-) -> SearchResult:
-    train, validation, test = parts
-    metric = settings.adapted(data.task, preprocessing.n_outputs)
+    workers: int | None,
+    arguments: Mapping[str, Any],
+    fit: Mapping[str, Any],
+) -> Callable[[], None]:
+    """What runs all trials: the tuner itself, or workers, which `stack` ends."""
+    count = (0 if me.kind == "chief" else 1) if workers is None else workers
+    if me.kind == "alone" and count == 1:
+        return lambda: tuner.search(**fit)
+    from .distributed.chief import Chief
+
+    host = me.host if me.kind == "chief" else LOOPBACK
+    chief = stack.enter_context(Chief(tuner, host=host, port=me.port, timeout=me.timeout, epochs=fit["epochs"]))
+    local = stack.enter_context(LocalWorkers(count, chief, search, arguments, timeout=me.timeout))
+    return lambda: chief.run(local.check)
+
+
+def _run(run_trials: Callable[[], None], tuner: SparseTuner, directory: Path, prepared: Prepared) -> SearchResult:
     while True:
-        tuner.search(*train, validation_data=validation, test_data=test, epochs=epochs)
+        run_trials()
         records = tuner.oracle.finished
         best = winner(records.values())
         if best is None:
@@ -253,7 +231,12 @@ def _run(
         tuner.report(Progress("finish", len(records), tuner.oracle.total, best=best))
         try:
             result = finish(
-                directory, records, data, preprocessing, measures=settings.measures, metric=metric and metric()
+                directory,
+                records,
+                prepared.data,
+                prepared.preprocessing,
+                measures=prepared.settings.measures,
+                metric=prepared.metric,
             )
         except LostNetworkError as error:
             tuner.oracle.forget(best.trial, str(error))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, Self
 
 from .measures import check_names
 from .metrics import Adapted, canonical, direction_of, scale_of
@@ -94,6 +94,13 @@ class Settings:
             "limits": self.kept,
             "early_stopping": self.stops,
         }
+
+    @classmethod
+    def from_options(cls, options: Mapping[str, Any]) -> Self:
+        """What `to_options` wrote; what earlier versions did not write is at its default."""
+        found = {**DEFAULTS, **options}
+        names = ("metric", "direction", "limits", "early_stopping", "complexity")
+        return cls(mode=found["objective"], weight=found["complexity_weight"], **{name: found[name] for name in names})
 
     def objective(
         self, task: Task, *, reference: float, n_validation: int, target_variance: float | None = None

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import copy
-import logging
 import time
 from dataclasses import replace
 from typing import Any
@@ -12,24 +10,19 @@ import keras
 import keras_tuner
 from keras_tuner.engine.trial import Trial
 
-import keras_sparse as ks
+from keras_sparse.compute.threads import kernels, threads
 from keras_sparse.files import atomic
 
-from . import measures
-from .best_epoch import BestEpoch
+from .attempt import Attempt
+from .distributed.roles import role
 from .front import pareto_front, winner
-from .halving import Halving
 from .hparams import TrialSummaries
-from .measures import EpochTimes
 from .metrics import canonical
-from .networks import evaluation_batch
-from .oracle import OBJECTIVE, SparseOracle
+from .oracle import OBJECTIVE, AbandonedError, SparseOracle
 from .progress import Progress, Reporter
+from .quiet import Quiet
 from .records import TrialRecord
 from .seeds import trial_seed
-
-_log = logging.getLogger(__name__)
-_MESSAGE_LENGTH = 500
 
 
 class StorageError(keras_tuner.errors.FatalError):
@@ -47,6 +40,10 @@ class SparseTuner(keras_tuner.Tuner):
     `fixed_size = True` says that training does not change the number of connections, so that a network that breaks a
     limit is not trained at all; `finished(model)` returns the network to score and keep for a trained one.
 
+    With KerasTuner's environment variables (KERASTUNER_TUNER_ID, KERASTUNER_ORACLE_IP, KERASTUNER_ORACLE_PORT) it is
+    the chief of a search on several processes, whose `search` ends when every trial has, or one of its workers; see
+    `distributed`.
+
     Args:
         oracle: A `SparseOracle`; its records are the search's memory.
         hypermodel: Builds and trains the networks.
@@ -54,6 +51,13 @@ class SparseTuner(keras_tuner.Tuner):
         early_stopping: Whether hopeless trials are given up, see `halving`.
         unit: What logged metrics are multiplied with (regression: the squared unit of standardised targets).
         on_progress: Called with each `Progress`.
+
+    Attributes:
+        role: What this process does in the search.
+        seconds: What the trials of this run took.
+
+    Raises:
+        RoleError: The environment variables say nothing that can be done.
 
     Example:
         >>> tuner = SparseTuner(oracle, hypermodel)  # doctest: +SKIP
@@ -77,12 +81,20 @@ class SparseTuner(keras_tuner.Tuner):
         self.early_stopping = early_stopping
         self.unit = unit
         self.report = on_progress if isinstance(on_progress, Reporter) else Reporter(on_progress)
-        self._seconds: list[float] = []
-        self.summaries = TrialSummaries(oracle.records.directory)
+        self.seconds: list[float] = []
+        self.role = role()
+        self.summaries: TrialSummaries | None = TrialSummaries(oracle.records.directory)
+        self._quiet = Quiet.of_environment("latency" in oracle.scoring.measures)
         directory = oracle.records.directory
         super().__init__(
             oracle, hypermodel, directory=str(directory.parent), project_name=directory.name, tuner_id=tuner_id
         )
+        if self.role.kind == "worker":
+            from .distributed.client import Client
+
+            client: Any = Client(oracle, self.role)
+            self.oracle = client
+            self.summaries = None  # the chief writes them
 
     def _populate_initial_space(self) -> None:
         """Declares the space without building networks, where the hypermodel can do that."""
@@ -99,10 +111,31 @@ class SparseTuner(keras_tuner.Tuner):
         """Takes over the records on disk."""
         self.oracle.reload()
 
+    def search(self, *fit_args: Any, **fit_kwargs: Any) -> None:
+        """Runs the trials that have no record yet, or hands them out, or runs some of them, as is its role.
+
+        Args:
+            *fit_args: See `run_trial`.
+            **fit_kwargs: See `run_trial`.
+        """
+        if self.role.kind == "chief":
+            from .distributed.chief import Chief
+
+            me, epochs = self.role, fit_kwargs.get("epochs", 1)
+            with Chief(self, host=me.host, port=me.port, timeout=me.timeout, epochs=epochs) as chief:
+                chief.run()
+        elif self.role.kind == "worker":
+            client: Any = self.oracle
+            with client.working():
+                super().search(*fit_args, **fit_kwargs)
+        else:
+            super().search(*fit_args, **fit_kwargs)
+
     def on_search_begin(self) -> None:
         """Reports where the search starts."""
-        self.summaries.complete(self.oracle.finished)
-        self.report(self._progress("search"))
+        if self.summaries is not None:
+            self.summaries.complete(self.oracle.finished)
+        self.report(self.progress("search"))
 
     def run_trial(self, trial: Trial, *fit_args: Any, **fit_kwargs: Any) -> Any:
         """Runs one trial and writes its record.
@@ -121,129 +154,99 @@ class SparseTuner(keras_tuner.Tuner):
             StorageError: The result could not be written.
         """
         index = int(trial.trial_id)
-        seed = trial_seed(self.oracle.seed, index)
         began = time.monotonic()
-        self.report(self._progress("trial", trial=index, epochs=fit_kwargs.get("epochs", 1)))
-        test_data = fit_kwargs.pop("test_data", None)
         epochs = fit_kwargs.get("epochs", 1)
-        halving = Halving(self.oracle.scoring, self.oracle.known_to(index), epochs) if self.early_stopping else None
-        best = BestEpoch(
-            self.oracle.scoring,
-            unit=self.unit,
-            patience=self.patience,
-            halving=halving,
-            on_epoch=lambda epoch: self.report(self._progress("epoch", trial=index, epoch=epoch, epochs=epochs)),
-        )
+        self.report(self.progress("trial", trial=index, epochs=epochs))
+
+        def on_epoch(epoch: int) -> None:
+            self.report(self.progress("epoch", trial=index, epoch=epoch, epochs=epochs))
+            self.oracle.at_epoch(index, epoch)
+            self._quiet.pause()
+
         record = TrialRecord(
             trial=index,
             status="failed",
-            seed=seed,
+            seed=trial_seed(self.oracle.seed, index),
             hyperparameters=dict(trial.hyperparameters.values),
             metric=self.oracle.scoring.metric,
             direction=self.oracle.scoring.direction,
             pending=self.oracle.pending(index),
+            threads=threads(),
+            kernels=kernels(),
         )
-        model = None
-        times = EpochTimes()
+        known = self.oracle.known_to(index) if self.early_stopping else []
         try:
-            model = self._build(trial, seed)
-            if (sizes := self._too_large(model)) is not None:
-                broken = self.oracle.scoring.broken(sizes)
-                record = replace(record, error=f"not trained: {broken}", infeasible=broken, measures=sizes)
-            else:
-                self._train(trial, model, [best, times], fit_args, fit_kwargs)
-                model, figures = self._figures(model, best, times, test_data, fit_kwargs.get("validation_data"))
-                network = self.oracle.records.network_path(index)
-                where = network.relative_to(self.oracle.records.directory).as_posix()
-                record = replace(record, status="completed", curve=best.curve, network=where, **figures)
-        except keras_tuner.errors.FatalError:
-            raise
-        except Exception as error:
-            _log.debug("Trial %d failed.", index, exc_info=True)
-            message = f"{type(error).__name__}: {error}"[:_MESSAGE_LENGTH]
-            record = replace(record, error=message, curve=best.curve)
-        self._store(record, model)
-        self._seconds.append(time.monotonic() - began)
+            with self._quiet.working():
+                record, model = self._attempt().run(record, known, on_epoch, fit_args, fit_kwargs)
+            record = self._with_network(record)
+            self._store(record, model)
+        except AbandonedError as error:
+            raise keras_tuner.errors.FailedTrialError(str(error)) from error
+        self.seconds.append(time.monotonic() - began)
         if not record.completed:
             raise keras_tuner.errors.FailedTrialError(record.error or "failed")
         assert record.objective is not None
         return {OBJECTIVE: record.objective}
 
+    def repeat(self, record: TrialRecord, *fit_args: Any, **fit_kwargs: Any) -> TrialRecord:
+        """Trains a trial again, as its record says. Nothing is written.
+
+        Args:
+            record: The trial; those it knew when it was proposed must be in the run directory (they decide whether it
+                is given up).
+            *fit_args: As in the search.
+            **fit_kwargs: As in the search.
+
+        Returns:
+            The new record; with the same number of threads on such a machine it is equal, but for measured seconds.
+        """
+        finished = self.oracle.records.read_all()
+        known = [other for i, other in finished.items() if i < record.trial and i not in record.pending]
+        start = TrialRecord(
+            trial=record.trial,
+            status="failed",
+            seed=record.seed,
+            hyperparameters=dict(record.hyperparameters),
+            metric=self.oracle.scoring.metric,
+            direction=self.oracle.scoring.direction,
+            worker=record.worker,
+            pending=record.pending,
+            threads=threads(),
+            kernels=kernels(),
+        )
+        again, _ = self._attempt().run(start, known, lambda epoch: None, fit_args, fit_kwargs)
+        return self._with_network(again)
+
+    def _attempt(self) -> Attempt:
+        return Attempt(
+            self.oracle.scoring,
+            self.hypermodel,
+            self.oracle.get_space(),
+            patience=self.patience,
+            early_stopping=self.early_stopping,
+            unit=self.unit,
+            quiet=self._quiet,
+        )
+
+    def _with_network(self, record: TrialRecord) -> TrialRecord:
+        """The record of a trial, with the place of its network if there is one."""
+        if not record.completed:
+            return record
+        path = self.oracle.records.network_path(record.trial)
+        return replace(record, network=path.relative_to(self.oracle.records.directory).as_posix())
+
     def on_trial_end(self, trial: Trial) -> None:
         """Hands the result to the oracle, to TensorBoard, and reports it."""
         self.oracle.end_trial(trial)
         index = int(trial.trial_id)
-        if (record := self.oracle.finished.get(index)) is not None:
+        if (record := self.oracle.finished.get(index)) is not None and self.summaries is not None:
             self.summaries.write(record)
-        self.report(self._progress("result", trial=index, record=record))
+        self.report(self.progress("result", trial=index, record=record))
 
     def load_model(self, trial: Trial) -> keras.Model:
         """The network of a completed trial, as it was at its best epoch, compiled for evaluation."""
         network: Any = keras.models.load_model(self.oracle.records.network_path(int(trial.trial_id)))
         return network
-
-    def _build(self, trial: Trial, seed: int) -> keras.Model:
-        keras.utils.clear_session()
-        keras.utils.set_random_seed(seed)
-        model = self.hypermodel.build(trial.hyperparameters)
-        if not isinstance(model, keras.Model):
-            raise keras_tuner.errors.FatalTypeError(f"HyperModel.build must return a keras.Model, got {model!r}.")
-        return model
-
-    def _too_large(self, model: keras.Model) -> dict[str, float] | None:
-        """What the network costs, if it is known not to keep a limit whatever the training does."""
-        if not self.oracle.scoring.limits or not getattr(self.hypermodel, "fixed_size", False) or not model.built:
-            return None
-        sizes = measures.static(self._kept(model))
-        return sizes if self.oracle.scoring.broken(sizes) else None
-
-    def _kept(self, model: keras.Model) -> keras.Model:
-        """The network that a model is kept as."""
-        finished: Any = getattr(self.hypermodel, "finished", None)
-        return model if finished is None else finished(model)
-
-    def _train(
-        self, trial: Trial, model: keras.Model, own: list[Any], fit_args: tuple[Any, ...], fit_kwargs: dict[str, Any]
-    ) -> None:
-        callbacks = [*copy.deepcopy(list(fit_kwargs.pop("callbacks", []))), *own]
-        fit_kwargs = {"verbose": 0, **fit_kwargs}
-        self.hypermodel.fit(trial.hyperparameters, model, *fit_args, callbacks=callbacks, **fit_kwargs)
-
-    def _figures(
-        self, model: keras.Model, best: BestEpoch, times: EpochTimes, test_data: Any, validation_data: Any
-    ) -> tuple[keras.Model, dict[str, Any]]:
-        """Restores the best epoch and says what its network is like; returns the network to keep, too."""
-        goal = self.oracle.scoring
-        best.restore()
-        metric = best.metric
-        kept = self._kept(model)
-        if kept is not model and isinstance(validation_data, tuple):
-            metric = self._evaluate(kept, validation_data)
-        sizes = measures.static(kept)
-        if "latency" in goal.measures:
-            sizes["latency"] = measures.latency(kept)
-        if "train-time" in goal.measures:
-            sizes["train-time"] = times.train_time()
-        size = ks.inspect(kept)
-        score = goal.score(metric, sizes[goal.complexity])
-        return kept, {
-            "objective": score.objective,
-            "prediction_loss": score.f_p,
-            "complexity": score.f_c,
-            "val_metric": metric,
-            "test_metric": None if test_data is None else self._evaluate(kept, test_data),
-            "connections": size.connections,
-            "density": size.density,
-            "parameters": size.parameters,
-            "best_epoch": best.epoch,
-            "measures": sizes,
-            "infeasible": goal.broken(sizes),
-            "stopped_early": best.stopped_early,
-        }
-
-    def _evaluate(self, model: Any, data: Any) -> float:
-        logs = model.evaluate(*data, batch_size=evaluation_batch(model), verbose=0, return_dict=True)
-        return float(logs[self.oracle.scoring.metric]) * self.unit
 
     def _store(self, record: TrialRecord, model: keras.Model | None) -> None:
         """Writes the network, then the record: a record never names a network that is not there."""
@@ -253,18 +256,27 @@ class SparseTuner(keras_tuner.Tuner):
                 # Only metrics that Keras can load by name are kept.
                 metric = canonical(None, self.oracle.scoring.task)
                 model.compile("sgd", loss=model.loss, metrics=[metric])
-                with atomic(self.oracle.records.network_path(record.trial)) as temporary:
+                with atomic(self.oracle.network_target(record.trial)) as temporary:
                     model.save(temporary)
-            self.oracle.records.write(record)
+            self.oracle.keep(record)
         except OSError as error:
             path = self.oracle.records.path(record.trial)
             raise StorageError(f"Cannot write {path}: {error.strerror or error}.") from error
 
-    def _progress(self, event: Any, **details: Any) -> Progress:
+    def progress(self, event: Any, *, workers: int = 0, **details: Any) -> Progress:
+        """What to report of an event.
+
+        Args:
+            event: See `Progress`.
+            workers: Processes that run trials for this one.
+            **details: Other fields of `Progress`.
+        """
         done, total = len(self.oracle.finished), self.oracle.total
         remaining = None
-        if self._seconds:
-            remaining = sum(self._seconds) / len(self._seconds) * max(0, total - done)
+        if self.seconds:
+            mean = sum(self.seconds) / len(self.seconds)
+            remaining = mean * max(0, total - done) / max(1, min(workers, total - done))
         records = self.oracle.finished.values()
         best, front = winner(records), len(pareto_front(records, self.oracle.scoring.minimised))
-        return Progress(event, done, total, best=best, front=front, remaining_s=remaining, **details)
+        fields = {"best": best, "front": front, "remaining_s": remaining, "workers": workers}
+        return Progress(event, done, total, **fields, **details)

@@ -54,3 +54,24 @@ def test_a_live_table_on_a_terminal(monkeypatch, capsys):
     assert re.search(r"[\d.e+]+ trials/min, 1:01:40 left", table)
     assert "3/5" in table
     assert "trial 3" in table
+
+
+def test_several_workers_side_by_side(monkeypatch, capsys):
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "120")
+    with SearchProgress() as progress:
+        progress(event("workers", note="Worker [local-1] has joined.", workers=1))
+        progress(event("trial", trial=0, workers=2))
+        progress(event("trial", trial=1, workers=2))
+        progress(event("epoch", trial=1, epoch=2, workers=2))
+        progress(event("epoch", trial=7, epoch=2, workers=2))  # of a trial whose start was not seen
+        progress(event("trial", trial=0, workers=2))  # again, after its worker died
+        progress(event("result", trial=1, record=record(1), done=1, workers=2))
+    err = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", capsys.readouterr().err)
+    assert "Worker [local-1] has joined." in err
+    table = err[err.rindex("best so far") :]
+    assert re.search(r"workers +2", table)
+    assert table.count("trial 0") == 1
+    assert "trial 1 " not in table
+    assert "1/5" in table

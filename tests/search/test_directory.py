@@ -98,3 +98,15 @@ def test_one_search_at_a_time_even_if_the_first_is_killed(tmp_path):
         claim(tmp_path, resume=True, overwrite=False),
     ):
         pass
+
+
+def test_plans_of_finished_trials_are_swept(tmp_path):
+    trials = tmp_path / "trials"
+    trials.mkdir()
+    (tmp_path / "run.json").write_text("{}")
+    for name in ("0001.plan", "0001.json", "0002.plan", ".0003.77.tmp.keras"):
+        (trials / name).write_text("{}")
+    with claim(tmp_path, resume=True, overwrite=False):
+        assert {path.name for path in trials.iterdir()} == {"0001.json", "0002.plan"}
+        (trials / ".0004.78.tmp.keras").write_text("")
+    assert {path.name for path in trials.iterdir()} == {"0001.json", "0002.plan"}
