@@ -22,7 +22,7 @@ import keras_sparse as ks
 # %%
 parser = argparse.ArgumentParser(description="A sparse LSTM on sequences.")
 parser.add_argument("--data", help="an .npz file with x, y and optionally length (default: a synthetic set)")
-parser.add_argument("--epochs", type=int, default=15, help="default: 15")
+parser.add_argument("--epochs", type=int, default=10, help="default: 10")
 parser.add_argument("--units", type=int, default=128, help="default: 128")
 parser.add_argument("--density", type=float, default=0.1, help="of both kernels (default: 0.1)")
 parser.add_argument("--seed", type=int, default=1, help="default: 1")
@@ -31,17 +31,17 @@ keras.utils.set_random_seed(options.seed)
 
 
 # %% [markdown]
-# Eight symbols, one-hot: four distractors, begin, end, X and Y; between 20 and 30 steps.
+# Eight symbols, one-hot: four distractors, begin, end, X and Y; between 40 and 60 steps.
 # %%
-def temporal_order(samples=3000, longest=30, seed=0):
+def temporal_order(samples=3000, longest=60, seed=0):
     rng = np.random.default_rng(seed)
-    length = rng.integers(20, longest + 1, samples)
+    length = rng.integers(40, longest + 1, samples)
     symbols = rng.integers(0, 4, (samples, longest))
     rows = np.arange(samples)
     marks = rng.integers(0, 2, (samples, 2))
     symbols[:, 0] = 4
-    symbols[rows, rng.integers(2, 7, samples)] = 6 + marks[:, 0]
-    symbols[rows, rng.integers(10, 15, samples)] = 6 + marks[:, 1]
+    symbols[rows, rng.integers(2, 12, samples)] = 6 + marks[:, 0]
+    symbols[rows, rng.integers(20, 30, samples)] = 6 + marks[:, 1]
     symbols[rows, length - 1] = 5
     x = np.eye(8, dtype="float32")[symbols]
     x[np.arange(longest) >= length[:, None]] = 0
