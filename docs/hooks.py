@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from mkdocs.structure.files import File
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = {"keras_sparse": "keras_sparse", "search": "keras_sparse/search", "cli": "keras_sparse_cli"}
+LAID = tempfile.TemporaryDirectory()
 SERVED = ("gene_expression", "small_classifier", "sequences", "rbm", "own_policy", "sparse_digits")
 """The examples that are notebooks, too."""
 
@@ -29,13 +31,14 @@ class Examples(griffe.Extension):
             obj.docstring.value = re.sub(r"(?m)^Example:$", "Examples:", obj.docstring.value)
 
 
-@event_priority(100)  # before mkdocstrings looks for the folder
+@event_priority(100)  # before mkdocstrings is told where to look
 def on_config(config: Any) -> Any:
     """Lay the sources out as setuptools installs them, for the reference."""
-    target = ROOT / "build/docs"
-    shutil.rmtree(target, ignore_errors=True)
     for source, package in PACKAGES.items():
-        shutil.copytree(ROOT / source, target / package, ignore=shutil.ignore_patterns("*.so", "__pycache__", "*.cpp"))
+        target = Path(LAID.name, package)
+        shutil.rmtree(target, ignore_errors=True)  # of the last build of `mkdocs serve`
+        shutil.copytree(ROOT / source, target, ignore=shutil.ignore_patterns("*.so", "__pycache__", "*.cpp"))
+    config.plugins["mkdocstrings"].config.handlers["python"]["paths"] = [LAID.name]
     return config
 
 

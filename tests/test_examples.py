@@ -1,6 +1,7 @@
 """Every example runs: quickly here, and as it stands among the slow tests, where what it finds is looked at, too."""
 
 import re
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -19,12 +20,26 @@ QUICK = {
 }
 
 
-def printed(name, folder, *options):
-    run = subprocess.run(
-        [sys.executable, str(FOLDER / f"{name}.py"), *options], capture_output=True, text=True, cwd=folder
-    )
+@pytest.fixture
+def printed(tmp_path, monkeypatch, capsys):
+    """Return what an example prints, run in this process."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(name, *options):
+        script = str(FOLDER / f"{name}.py")
+        monkeypatch.setattr(sys, "argv", [script, *options])
+        runpy.run_path(script, run_name="__main__")
+        text = capsys.readouterr().out
+        assert text.strip()
+        return text
+
+    return run
+
+
+def printed_by_itself(name, folder):
+    script = str(FOLDER / f"{name}.py")
+    run = subprocess.run([sys.executable, script], capture_output=True, text=True, cwd=folder)
     assert run.returncode == 0, run.stderr
-    assert run.stdout.strip()
     return run.stdout
 
 
@@ -53,8 +68,8 @@ def check_rbm(text):
 
 
 @pytest.mark.parametrize("name", EXAMPLES)
-def test_runs(name, tmp_path):
-    text = printed(name, tmp_path, *QUICK.get(name, ()))
+def test_runs(name, printed):
+    text = printed(name, *QUICK.get(name, ()))
     if name == "gene_expression":
         check_genes(text, recovered=0.1, accuracy=0.3)
     elif name == "small_classifier":
@@ -67,17 +82,17 @@ def test_runs(name, tmp_path):
 
 @pytest.mark.slow
 def test_what_they_find(tmp_path):
-    check_genes(printed("gene_expression", tmp_path), recovered=0.6, accuracy=0.9)
-    check_classifier(printed("small_classifier", tmp_path), accuracy=0.92)
-    assert number(r"test accuracy ([\d.]+)", printed("sequences", tmp_path)) > 0.9
-    check_rbm(printed("rbm", tmp_path))
+    check_genes(printed_by_itself("gene_expression", tmp_path), recovered=0.6, accuracy=0.9)
+    check_classifier(printed_by_itself("small_classifier", tmp_path), accuracy=0.92)
+    assert number(r"test accuracy ([\d.]+)", printed_by_itself("sequences", tmp_path)) > 0.9
+    check_rbm(printed_by_itself("rbm", tmp_path))
 
 
-def test_data_of_ones_own(tmp_path):
+def test_data_of_ones_own(tmp_path, printed):
     rng = np.random.default_rng(0)
     x, y = rng.normal(size=(40, 300)).astype("float32"), np.arange(40) % 2
     np.savez(tmp_path / "genes.npz", x=x, y=y + 3)  # any two labels
-    text = printed("gene_expression", tmp_path, "--data", "genes.npz", "--epochs", "2")
+    text = printed("gene_expression", "--data", "genes.npz", "--epochs", "2")
     assert "300 genes, 2 classes" in text
     assert "by chance" not in text  # nobody knows which genes matter
     np.savez(tmp_path / "sequences.npz", x=rng.normal(size=(40, 7, 3)), y=y)  # all of one length

@@ -93,7 +93,7 @@ def test_the_search_works_without_a_server(site):
         page = browser.new_page()
         asked, errors = [], []
         page.on("request", lambda request: asked.append(request.url))
-        page.on("pageerror", errors.append)
+        page.on("pageerror", lambda error: errors.append(error))
         page.goto((site / "index.html").as_uri())
         page.wait_for_function("() => [...document.querySelectorAll('iframe')].some(f => f.contentWindow.lunr)")
         page.fill("input.md-search__input", "temperature", force=True)
