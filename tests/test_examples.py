@@ -15,7 +15,7 @@ EXAMPLES = sorted(path.stem for path in FOLDER.glob("*.py") if path.stem not in 
 QUICK = {
     "gene_expression": ["--epochs", "12"],
     "small_classifier": ["--epochs", "2"],
-    "sequences": ["--epochs", "1", "--units", "16"],
+    "sequences": ["--epochs", "2", "--units", "16"],
     "rbm": ["--epochs", "10", "--temperatures", "100"],
 }
 
@@ -96,7 +96,7 @@ def test_data_of_ones_own(tmp_path, printed):
     assert "300 genes, 2 classes" in text
     assert "by chance" not in text  # nobody knows which genes matter
     np.savez(tmp_path / "sequences.npz", x=rng.normal(size=(40, 7, 3)), y=y)  # all of one length
-    assert "test accuracy" in printed("sequences", tmp_path, "--data", "sequences.npz", "--epochs", "1", "--units", "8")
+    assert "test accuracy" in printed("sequences", "--data", "sequences.npz", "--epochs", "1", "--units", "8")
 
 
 def test_there_are_some():
