@@ -46,6 +46,7 @@ def test_the_reference_has_arguments_and_examples(site):
     assert re.search(r"<code>[^/]*&gt;&gt;&gt;|class=\"gp\"", text)  # "Example:" became code
     commands = (site / "reference/cli.html").read_text("utf-8")
     assert "--complexity-weight" in commands
+    assert "Sentinel" not in commands
     assert 'id="keras_sparse.search.search"' in (site / "reference/search.html").read_text("utf-8")
 
 
