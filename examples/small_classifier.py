@@ -5,7 +5,7 @@
 Sparse convolutions learn the handwritten digits; the network is written as a LiteRT file of stock operations, as phones
 run it, and its interpreter is compared with Keras.
 
-`--data FILE.npz` takes other grey images (`x_train`, `y_train`, `x_test`, `y_test`), such as MNIST.
+`--data FILE.npz` takes other grey images (`x_train` [n, height, width], `y_train`, `x_test`, `y_test`), such as MNIST.
 """
 
 # %%
@@ -40,7 +40,7 @@ else:
     with np.load(options.data) as arrays:
         x_train, y_train, x_test, y_test = (arrays[name] for name in ("x_train", "y_train", "x_test", "y_test"))
 brightest = float(x_train.max())
-x_train, x_test = (part.astype("float32")[..., None] / brightest for part in (x_train, x_test))
+x_train, x_test = (part.astype("float32").reshape(*part.shape[:3], 1) / brightest for part in (x_train, x_test))
 classes = int(y_train.max()) + 1
 
 # %% [markdown]
