@@ -17,7 +17,7 @@ REPRODUCE_ARGS = $(if $(DATA_DIR),--data-dir $(DATA_DIR)) $(if $(SEEDS),--seeds 
 QUICK = --output build/bench/quick --seconds 0.1
 
 .DEFAULT_GOAL := help
-.PHONY: reproduce help demo test test-slow release sanitize fuzz lint types format bench bench-quick bench-kernels bench-ceilings bench-peers bench-scale bench-search bench-search-quick bench-picture clean
+.PHONY: docs reproduce help demo test test-slow release sanitize fuzz lint types format bench bench-quick bench-kernels bench-ceilings bench-peers bench-scale bench-search bench-search-quick bench-picture clean
 
 help:  ## Show this list.
 	@grep -E '^[a-z-]+%?:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+%?):.*## */\1|/' | awk -F'|' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -74,6 +74,10 @@ types: $(VENV)/.dev-installed  ## Check types, of the packages as they are insta
 
 format: $(VENV)/.dev-installed  ## Format the sources.
 	$(BIN)/ruff check --fix . ; $(BIN)/ruff format .
+
+docs: $(VENV)/.docs-installed  ## Write the guide site to build/site; it works offline.
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+	@echo "Open build/site/index.html"
 
 bench: $(VENV)/.installed  ## Time and measure sparse layers against keras.layers.Dense (long; `make bench-quick` is not).
 	$(BIN)/python benchmarks/junction.py
@@ -168,3 +172,7 @@ $(VENV)/.release-installed: pyproject.toml $(NATIVE) | $(BIN)/python
 $(VENV)/.dev-installed: pyproject.toml $(NATIVE) | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	@touch $@ $(VENV)/.test-installed $(VENV)/.installed
+
+$(VENV)/.docs-installed: pyproject.toml $(NATIVE) | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[docs]'
+	@touch $@ $(VENV)/.installed

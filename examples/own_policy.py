@@ -1,15 +1,19 @@
+# %% [markdown]
 """Write a rewiring policy of your own: by choosing pieces, by exchanging one, or anew. See docs/own_policy.md."""
 
+# %%
 from collections.abc import Sequence
 
 import numpy as np
 
 import keras_sparse as ks
 
+# %%
 # 1. Choose pieces: how many go and when, which go, where others grow, what they start with.
 chosen = ks.PruneRegrow(ks.Cosine(0.3, end=0.75), drop="magnitude", grow="gradient", values="zero")
 
 
+# %%
 # 2. Exchange a piece: a drop rule and a schedule are functions.
 def most_negative(values: np.ndarray, fraction: float) -> np.ndarray:
     """Return which weights stay when the most negative ones go, bool [K]."""
@@ -21,6 +25,7 @@ def most_negative(values: np.ndarray, fraction: float) -> np.ndarray:
 exchanged = ks.PruneRegrow(lambda progress: 0.2 if progress < 0.5 else 0.05, drop=most_negative)
 
 
+# %%
 # 3. Write `update` yourself.
 class Weak(ks.Policy):
     """Replaces the weights far below the mean magnitude of their kernel, smoothed over the updates.
@@ -48,6 +53,7 @@ class Weak(ks.Policy):
         return ks.Change(keep, inputs, outputs, np.zeros(count, "float32"))
 
 
+# %%
 if __name__ == "__main__":
     for policy in (exchanged, Weak()):
         ks.testing.check_policy(policy)  # raises AssertionError and names what is wrong
