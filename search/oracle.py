@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from .objective import Objective
 from .plans import Plan, Plans
 from .proposal import propose
 from .records import Records, TrialRecord
+from .seeds import trial_seed
 
 OBJECTIVE = "objective"
 """Name of the metric the oracle minimises."""
@@ -99,6 +101,24 @@ class SparseOracle(keras_tuner.Oracle):
         """The records a trial may know: those of the trials before it that had ended when it was proposed."""
         pending = self.pending(index)
         return [record for i, record in sorted(self.finished.items()) if i < index and i not in pending]
+
+    def unfinished(self, index: int, values: Mapping[str, Any], **facts: Any) -> TrialRecord:
+        """The record of a trial that has come to nothing so far.
+
+        Args:
+            index: Of the trial.
+            values: Its hyperparameters.
+            **facts: Other fields of the record, `pending` among them.
+        """
+        return TrialRecord(
+            trial=index,
+            status="failed",
+            seed=trial_seed(self.seed, index),
+            hyperparameters=dict(values),
+            metric=self.scoring.metric,
+            direction=self.scoring.direction,
+            **facts,
+        )
 
     def network_target(self, index: int) -> Path:
         """Where the tuner writes the network of a trial, before it hands in the record."""

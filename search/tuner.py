@@ -22,7 +22,6 @@ from .oracle import OBJECTIVE, AbandonedError, SparseOracle
 from .progress import Progress, Reporter
 from .quiet import Quiet
 from .records import TrialRecord
-from .seeds import trial_seed
 
 
 class StorageError(keras_tuner.errors.FatalError):
@@ -163,16 +162,9 @@ class SparseTuner(keras_tuner.Tuner):
             self.oracle.at_epoch(index, epoch)
             self._quiet.pause()
 
-        record = TrialRecord(
-            trial=index,
-            status="failed",
-            seed=trial_seed(self.oracle.seed, index),
-            hyperparameters=dict(trial.hyperparameters.values),
-            metric=self.oracle.scoring.metric,
-            direction=self.oracle.scoring.direction,
-            pending=self.oracle.pending(index),
-            threads=threads(),
-            kernels=kernels(),
+        values = trial.hyperparameters.values
+        record = self.oracle.unfinished(
+            index, values, pending=self.oracle.pending(index), threads=threads(), kernels=kernels()
         )
         known = self.oracle.known_to(index) if self.early_stopping else []
         try:

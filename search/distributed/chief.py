@@ -21,7 +21,6 @@ from keras_tuner.engine.trial import TrialStatus
 from ..errors import RunDirectoryError, SearchError
 from ..oracle import trial_id
 from ..records import TrialRecord
-from ..seeds import trial_seed
 from .messages import OPTIONS, STUBS, Caller, identity, pack
 from .roles import LOOPBACK, WorkersError, address
 from .service import RefusedError, Service
@@ -180,16 +179,9 @@ class Chief:
                 self._say(f"Worker {worker} {why}; trial {index} is run again.")
                 return
             self._say(f"Worker {worker} {why}; trial {index} was tried {ATTEMPTS} times and is closed as failed.")
-            record = TrialRecord(
-                trial=index,
-                status="failed",
-                seed=trial_seed(self._oracle.seed, index),
-                hyperparameters=dict(trial.hyperparameters.values),
-                metric=self._oracle.scoring.metric,
-                direction=self._oracle.scoring.direction,
-                pending=self._oracle.pending(index),
-                worker=worker,
-                error=f"WorkerDied: {ATTEMPTS} workers that ran it ended before it did; the last one {why}",
+            why = f"WorkerDied: {ATTEMPTS} workers that ran it ended before it did; the last one {why}"
+            record = self._oracle.unfinished(
+                index, trial.hyperparameters.values, pending=self._oracle.pending(index), worker=worker, error=why
             )
             self._close(trial, record, None)
 
