@@ -90,7 +90,7 @@ EXPERIMENT = Experiment(
         Setting(
             f"{method} {density:.0%}",
             {"method": method, "density": density, "epochs": 25, "batch": 128, **chosen}
-            | ({"room": 3.0, "replaced": REPLACED[density], "l2": SNFS_L2[density]} if method == "SNFS" else {}),
+            | ({"room": 3.0, "replaced": list(REPLACED[density]), "l2": SNFS_L2[density]} if method == "SNFS" else {}),
             published,
         )
         for method, row in PUBLISHED.items()
