@@ -191,7 +191,7 @@ def _products() -> tuple[bool, str]:
 def _rewiring() -> tuple[bool, str]:
     """Train, then rewire: the count stays, and what is not removed keeps its weight."""
     layer, x = _layer()
-    model = keras.Sequential([keras.Input((300,)), layer])
+    model: Any = keras.Sequential([keras.Input((300,)), layer])
     model.compile("adam", "mse")
     y = np.random.default_rng(2).normal(size=(33, 200)).astype("float32")
     losses = model.fit(x, y, epochs=3, verbose=0).history["loss"]

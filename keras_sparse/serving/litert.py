@@ -64,7 +64,7 @@ def convert(
 def interpreter(content: bytes) -> Any:
     """Return a LiteRT interpreter of a file, with one thread: that of `ai_edge_litert`, else TensorFlow's own."""
     try:
-        from ai_edge_litert.interpreter import Interpreter
+        from ai_edge_litert.interpreter import Interpreter  # pyright: ignore[reportMissingImports]
     except ImportError:
         from tensorflow.lite.python.interpreter import Interpreter
     with warnings.catch_warnings():
