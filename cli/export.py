@@ -66,8 +66,8 @@ def export(
                 overwrite=overwrite,
             )
         except FileExistsError as error:
-            hint = "" if versioned else " Choose another path, or add --overwrite."
-            raise WrongUsage(f"{error}" if versioned else f"{path} is not empty.{hint}") from error
+            full = f"{path} is not empty. Choose another path, or add --overwrite."
+            raise WrongUsage(str(error) if versioned else full) from error
         for layer in written.layers:
             click.echo(f"{layer.layer}: {layer.form} ({layer.reason})", err=True)
         click.echo(f"Wrote {written.format}, {written.bytes:,} bytes, to {written.path}", err=True)

@@ -6,12 +6,13 @@ worker or the whole search has died, it would become another one; so its proposa
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from keras_sparse.files import read_json
 
 from .records import write_json
 
@@ -70,7 +71,7 @@ class Plans:
     def _read(self, index: int) -> Plan | None:
         path = self._path(index)
         try:
-            data = json.loads(path.read_text("utf-8"))
+            data = read_json(path)
             values, pending = data["hyperparameters"], data["pending"]
             if not isinstance(values, dict) or not all(isinstance(i, int) and 0 <= i < index for i in pending):
                 raise ValueError("not what a plan holds")

@@ -69,7 +69,7 @@ class SparseLayer(keras.layers.Layer):
         del type_check, config
         raise NotImplementedError(
             f"{_not_quantized(self)} It stays as it is, others become {mode}. Export the model, and quantize that: "
-            "`ksparse export MODEL PATH --format litert --quantize int8`."
+            "`ksparse export MODEL PATH --format litert --quantize int8 --examples DATA`."
         )
 
     def save_own_variables(self, store: dict[str, Any]) -> None:
