@@ -63,27 +63,28 @@ report = ks.inspect(model)
 print(report)
 
 # %% [markdown]
-# `export` writes a SavedModel of stock operations, so LiteRT's converter needs nothing of Keras Sparse. Weights become
-# float16; what is stored are the connections and their places, not the zeros between them.
+# `ks.export` writes stock operations, so the interpreter needs nothing of Keras Sparse. Weights become float16; what is
+# stored are the connections and their places, not the zeros between them.
 # %%
 folder = Path(tempfile.mkdtemp())
-model.export(str(folder / "saved_model"), verbose=False)
-converter = tf.lite.TFLiteConverter.from_saved_model(str(folder / "saved_model"))
-converter.optimizations = [tf.lite.Optimize.DEFAULT]
-converter.target_spec.supported_types = [tf.float16]
-written = converter.convert()
-path = options.output or folder / "classifier.tflite"
-path.write_bytes(written)
+written = ks.export(
+    model,
+    options.output or folder / "classifier.tflite",
+    format="litert",
+    prefer="size",
+    quantize="float16",
+    overwrite=True,
+)
 weights = sum(junction.shape[0] * junction.shape[1] for junction in report.junctions)
-print(f"{path}: {len(written) / 1000:.1f} KB")
+print(f"{written.path}: {written.bytes / 1000:.1f} KB")
 print(f"a dense twin has {weights:,} weights: {weights * 2 / 1000:.1f} KB in float16")
-if len(written) >= 50_000:
+if written.bytes >= 50_000:
     raise SystemExit("The file has 50 KB or more: choose a smaller --density.")
 
 # %% [markdown]
 # The interpreter, on every test image, beside Keras.
 # %%
-interpreter = tf.lite.Interpreter(model_path=str(path))
+interpreter = tf.lite.Interpreter(model_path=str(written.path))
 interpreter.resize_tensor_input(interpreter.get_input_details()[0]["index"], x_test.shape)
 interpreter.allocate_tensors()
 interpreter.set_tensor(interpreter.get_input_details()[0]["index"], x_test)
