@@ -9,7 +9,6 @@ import keras
 import numpy as np
 from scipy.stats import linregress
 
-import keras_sparse as ks
 from keras_sparse.junctions import junctions
 
 from . import data, set_mlp, training
@@ -67,9 +66,9 @@ class Degrees(keras.callbacks.Callback):
 def run(this: Run) -> Results:
     training.start(this.seed)
     mnist = data.images("mnist", this.data_dir)
-    model = set_mlp.network(this["connections"], this.seed)
+    model = set_mlp.network(this)
     degrees = Degrees(model)
-    rewire = ks.Rewire(ks.SET(0.3), stop=0.75)
+    rewire = set_mlp.rewire()
     set_mlp.train(this, model, mnist, [rewire, degrees] if this["method"] == "SET" else [degrees])
     degrees.note(model)
     results = training.summary(model, mnist, rewire)
