@@ -108,9 +108,7 @@ def main() -> None:
         rows.append(
             {"backend": backend, "density": density, "ms": {name: 1e3 * t for name, t in times.items()}, "path": path}
         )
-        table.row(
-            backend, f"{density:g} %", 1e3 * times["Dense"], *(ratios.get(name) for name in options.paths), path
-        )
+        table.row(backend, f"{density:g} %", 1e3 * times["Dense"], *(ratios.get(name) for name in options.paths), path)
     common.save(f"backends_{backend}", options, facts, rows)
 
 

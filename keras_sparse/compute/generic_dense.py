@@ -40,11 +40,11 @@ prepare = matrix
 def multiply(x: Tensor, operand: Tensor, shape: tuple[int, int], *, transpose: bool) -> Tensor:
     """Return x W or x Wᵀ."""
     del shape
-    return ops.matmul(x, ops.transpose(operand) if transpose else operand)
+    return x @ (ops.transpose(operand) if transpose else operand)  # Keras' matmul makes float64 float32 on PyTorch
 
 
 def outer(x: Tensor, y: Tensor, index: Tensor, shape: tuple[int, int]) -> Tensor:
     """Return Σ_b x[b, input] · y[b, output], [K], picked from the dense product; past the end it is 0."""
     size = shape[0] * shape[1]
-    product = ops.reshape(ops.matmul(ops.transpose(x), y), [size])
+    product = ops.reshape(ops.transpose(x) @ y, [size])
     return ops.where(index < size, ops.take(product, ops.minimum(index, size - 1)), ops.zeros((), x.dtype))
