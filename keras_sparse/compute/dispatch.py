@@ -161,9 +161,7 @@ def _elsewhere(
         return Choice("dense", f"the matrix is small for {backend} on {device}", "generic_dense")
     density, limit = connections / positions, _ELSEWHERE_BELOW[sparse.path]
     if positions <= _STOCK_BELOW[0][0] or density >= limit:
-        return Choice(
-            "dense", f"a matrix is faster for {positions:,} positions, density {density:.3g}", "generic_dense"
-        )
+        return Choice("dense", f"a matrix is faster at {positions:,} positions, density {density:.3g}", "generic_dense")
     return Choice(sparse.path, f"{sparse.reason}: density {density:.3g} is below {limit:g}", sparse.module)
 
 

@@ -1,6 +1,5 @@
 """Every path agrees with a float64 sum over the connections that exist (invariant 6), in bounded memory (3)."""
 
-import os
 import subprocess
 import sys
 
