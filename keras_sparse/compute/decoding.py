@@ -36,6 +36,10 @@ def positions(ids: Tensor, rows: Tensor, layout: Layout) -> tuple[Tensor, Tensor
         from .stock import positions as tensorflow_positions
 
         return tensorflow_positions(ids, rows, layout)
+    if keras.backend.backend() == "torch":
+        from .torch_stock import positions as torch_positions
+
+        return torch_positions(ids, rows, layout)
     n_in, n_out = layout.shape
     place = ops.arange(layout.capacity, dtype=WORD_DTYPE)
     live = place < rows[layout.rows]

@@ -7,7 +7,7 @@ off (see `decoding.positions`), so that all sizes are static.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import keras
 from keras import ops
@@ -77,7 +77,8 @@ def summed(terms: Tensor, at: Tensor, count: int, total: Tensor | None = None) -
     if keras.backend.backend() == "torch":  # its segment_sum writes an index for every number
         if total is not None:
             return total.index_add_(0, at, terms)
-        return ops.zeros((count, *terms.shape[1:]), terms.dtype).index_add(0, at, terms)
+        start = ops.zeros((count, *terms.shape[1:]), terms.dtype)
+        return start.scatter_add(0, at, terms) if terms.ndim == 1 else start.index_add(0, at, terms)
     sums = ops.segment_sum(terms, at, num_segments=count)
     return sums if total is None else ops.add(total, sums)
 
@@ -95,7 +96,7 @@ def _with_end(x: Tensor) -> Tensor:
 
 def _step(index: Tensor, columns: Tensor, size: int = 1) -> Any:
     """Return how many connections to look at together; `size` rows are added up to for each part."""
-    count, batch = ops.shape(index)[1], ops.shape(columns)[1]
+    count, batch = cast(Any, ops.shape(index)[1]), cast(Any, ops.shape(columns)[1])
     if isinstance(count, int) and isinstance(batch, int):
         return max(1, min(count, max(size, _PART // max(1, batch))))
     fits: Tensor = ops.maximum(size, _PART // ops.maximum(1, batch))

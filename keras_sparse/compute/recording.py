@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import keras
+import numpy as np
 from keras import ops
 
 from . import workers
@@ -64,7 +65,7 @@ def to_host(x: Tensor, dy: Tensor, sink: Callable[[int, Any, Any], None]) -> Non
 
         return jax.debug.callback(lambda left, right: sink(0, left, right), x, dy)
     if backend != "tensorflow":
-        return sink(0, ops.convert_to_numpy(x).copy(), ops.convert_to_numpy(dy).copy())
+        return sink(0, np.array(ops.convert_to_numpy(x)), np.array(ops.convert_to_numpy(dy)))
     import tensorflow as tf
 
     context = tf.distribute.get_replica_context()

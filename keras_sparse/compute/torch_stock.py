@@ -37,6 +37,22 @@ class Stored(NamedTuple):
     blocks: int
 
 
+def positions(ids: Tensor, rows: Tensor, layout: Layout) -> tuple[Tensor, Tensor]:
+    """Return (inputs, outputs), [capacity], int64, of the connections stored in packed `ids` and `rows`."""
+    (n_in, n_out), capacity = layout.shape, layout.capacity
+    # The row of a connection; those beyond the count are a row more.
+    lengths = torch.diff(rows, append=torch.full_like(rows[:1], capacity))
+    row = torch.repeat_interleave(lengths, output_size=capacity)
+    live = row < layout.rows
+    words = ids.view(torch.int16 if layout.id_bits == 16 else torch.int32)[:capacity]
+    outputs = words.to(torch.int64) & ((1 << layout.id_bits) - 1)
+    inputs = row
+    if layout.blocks > 1:
+        block = row // n_in
+        inputs, outputs = row - block * n_in, outputs + block * layout.block
+    return torch.where(live, inputs, n_in), torch.where(live, outputs, n_out)
+
+
 def operands(ids: Tensor, rows: Tensor, layout: Layout) -> Operands:
     """Return the decoded connections."""
     stored = Stored(*decoding.positions(ids, rows, layout), rows, layout.blocks)
