@@ -77,7 +77,7 @@ def summed(terms: Tensor, at: Tensor, count: int, total: Tensor | None = None) -
     if keras.backend.backend() == "torch":  # its segment_sum writes an index for every number
         if total is not None:
             return total.index_add_(0, at, terms)
-        start = ops.zeros((count, *terms.shape[1:]), terms.dtype)
+        start: Tensor = ops.zeros((count, *terms.shape[1:]), terms.dtype)
         return start.scatter_add(0, at, terms) if terms.ndim == 1 else start.index_add(0, at, terms)
     sums = ops.segment_sum(terms, at, num_segments=count)
     return sums if total is None else ops.add(total, sums)
@@ -99,7 +99,8 @@ def _step(index: Tensor, columns: Tensor, size: int = 1) -> Any:
     count, batch = cast(Any, ops.shape(index)[1]), cast(Any, ops.shape(columns)[1])
     if isinstance(count, int) and isinstance(batch, int):
         return max(1, min(count, max(size, _PART // max(1, batch))))
-    fits: Tensor = ops.maximum(size, _PART // ops.maximum(1, batch))
+    samples: Tensor = ops.maximum(1, batch)
+    fits: Tensor = ops.maximum(size, _PART // samples)
     return ops.maximum(1, ops.minimum(count, fits))
 
 
