@@ -77,10 +77,11 @@ def fitting(model: keras.Sequential, batch: int) -> common.Burst:
     rng = np.random.default_rng(0)
     x = rng.standard_normal((BATCHES * batch, model.input_shape[-1]), np.float32)
     y = rng.integers(0, model.output_shape[-1], len(x))
+    options: dict[str, Any] = {"epochs": 1, "batch_size": batch, "verbose": 0}
 
     def burst(count: int) -> list[float]:
         intervals = Intervals(min(count, BATCHES - 2))
-        model.fit(x, y, callbacks=[intervals], epochs=1, batch_size=batch, verbose=0)
+        model.fit(x, y, callbacks=[intervals], **options)
         return intervals.seconds()
 
     return burst
