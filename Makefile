@@ -17,7 +17,7 @@ REPRODUCE_ARGS = $(if $(DATA_DIR),--data-dir $(DATA_DIR)) $(if $(SEEDS),--seeds 
 QUICK = --output build/bench/quick --seconds 0.1
 
 .DEFAULT_GOAL := help
-.PHONY: docs reproduce help demo test test-slow release sanitize fuzz lint types format bench bench-quick bench-kernels bench-ceilings bench-peers bench-scale bench-search bench-search-quick bench-picture clean
+.PHONY: docs reproduce help demo test test-slow test-backends release sanitize fuzz lint types format bench bench-quick bench-kernels bench-ceilings bench-peers bench-scale bench-search bench-search-quick bench-picture clean
 
 help:  ## Show this list.
 	@grep -E '^[a-z-]+%?:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+%?):.*## */\1|/' | awk -F'|' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -34,6 +34,9 @@ release: $(VENV)/.release-installed  ## Build sdist and wheel into dist/, and tr
 
 test-slow: $(VENV)/.test-installed  ## Run the tests that take minutes each.
 	$(BIN)/python -m pytest -m slow $(PYTEST_ARGS)
+
+test-backends: build/backends/.installed  ## Run the layers and the rewiring on Keras' JAX and PyTorch backends, too (minutes).
+	build/backends/bin/python -m pytest -m 'slow or not slow' tests/test_backends.py $(PYTEST_ARGS)
 
 sanitize: build/kernels_test-address,undefined build/kernels_test-thread build/convolution_test-address,undefined build/convolution_test-thread build/layers_test-address,undefined build/layers_test-thread build/rewiring_test-address,undefined  ## Run the native kernels under sanitizers.
 	for test in $^; do echo $$test; $$test $(CASES) || exit 1; done
@@ -141,6 +144,14 @@ build/rivals/.installed: $(VENV)/.installed
 	$(BIN)/python -c 'import sysconfig; print("import site; site.addsitedir(" + repr(sysconfig.get_path("purelib")) + ")")' \
 		> "$$(build/rivals/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/package.pth"
 	build/rivals/bin/python -m pip install --quiet --disable-pip-version-check $(PEER_TORCH) optuna
+	@touch $@
+
+# As build/rivals, with the packages of the tests.
+build/backends/.installed: $(VENV)/.test-installed
+	$(BIN)/python -m venv build/backends
+	$(BIN)/python -c 'import sysconfig; print("import site; site.addsitedir(" + repr(sysconfig.get_path("purelib")) + ")")' \
+		> "$$(build/backends/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/package.pth"
+	build/backends/bin/python -m pip install --quiet --disable-pip-version-check $(PEER_TORCH)
 	@touch $@
 
 build/peers/.installed:

@@ -16,7 +16,7 @@ def doctor(style: str) -> None:
 
     Exit code 1 if a part of the self-test fails. Send its output along when you report a problem.
     """
-    quiet_tensorflow()
+    quiet_tensorflow(needed=False)
     with reported():
         from keras_sparse.doctor import diagnose
 

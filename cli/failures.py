@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from types import TracebackType
 
 import click
@@ -24,10 +26,26 @@ class WrongUsage(Failure):
     exit_code = 2
 
 
-def quiet_tensorflow() -> None:
-    """Import TensorFlow without its start-up notices, which it writes to stderr before its log level counts."""
+def quiet_tensorflow(*, needed: bool = True) -> None:
+    """Import TensorFlow without its start-up notices, which it writes to stderr before its log level counts.
+
+    Not where PyTorch follows: builds of the two abort when TensorFlow is loaded first.
+
+    Args:
+        needed: whether the command cannot do without it.
+
+    Raises:
+        Failure: where it is needed and Keras' backend is PyTorch.
+    """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
+    if _backend() == "torch":
+        if needed:
+            raise Failure(
+                "This command needs TensorFlow, which reads the data and writes SavedModels, but Keras' backend is "
+                "PyTorch. Run it with KERAS_BACKEND=tensorflow; the .keras files it writes load on every backend."
+            )
+        return
     sys.stderr.flush()
     stderr, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 2)
@@ -37,6 +55,17 @@ def quiet_tensorflow() -> None:
         os.dup2(stderr, 2)
         os.close(stderr)
         os.close(nowhere)
+
+
+def _backend() -> str:
+    """Return the name of Keras' backend, without importing Keras."""
+    if name := os.environ.get("KERAS_BACKEND"):
+        return name
+    settings = Path(os.environ.get("KERAS_HOME", Path.home() / ".keras")) / "keras.json"
+    try:
+        return str(json.loads(settings.read_text())["backend"])
+    except (OSError, ValueError, TypeError, KeyError):
+        return "tensorflow"
 
 
 _interrupted = False

@@ -16,7 +16,7 @@ from .output import print_json
 @output_format
 def inspect(model: str, style: str) -> None:
     """Show the junctions of MODEL, a .keras file: connections, density, bytes and compute path."""
-    quiet_tensorflow()
+    quiet_tensorflow(needed=False)
     with reported():
         import keras_sparse as ks
 

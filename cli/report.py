@@ -21,7 +21,7 @@ def report(directory: str, html: str | None, style: str) -> None:
     The page, report.html, needs nothing but a browser: the front, every network on it, the hyperparameters and what
     they decide. It is written for a search that is not finished, too.
     """
-    quiet_tensorflow()
+    quiet_tensorflow(needed=False)
     with reported():
         from keras_sparse.search.result import load_result
 

@@ -35,11 +35,10 @@ class ConvolutionKernel(SparseKernel):
             portable: whether the graph must run where Keras Sparse is not installed.
             batch: number of images; None for many.
         """
-        backend = keras.backend.backend()
-        device = paths.tensorflow_device() if backend == "tensorflow" else "cpu"
+        device = paths.device()
         return dispatch_convolution.choose(
             self.compute,
-            backend=backend,
+            backend=keras.backend.backend(),
             device=device,
             geometry=self.geometry,
             connections=self._storage.written,
@@ -83,7 +82,7 @@ class ConvolutionKernel(SparseKernel):
             recorder = recording.current()
         if recorder is not None:
             hook = recording.hook(recorder, self)
-            on_backward = lambda dy: hook(images, dy)  # noqa: E731
+            on_backward = lambda dy, images: hook(images, dy)  # noqa: E731
         return convolution.convolve(
             choice,
             path,

@@ -15,6 +15,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from .compute import paths
 from .compute.exporting import stock_ops
 from .compute.native import library
 from .inspection import JunctionReport, inspect
@@ -105,7 +106,8 @@ def diagnose() -> Diagnosis:
 
 def _versions() -> dict[str, str]:
     found = {"python": platform.python_version()}
-    for name in _PACKAGES:
+    backend = keras.backend.backend()
+    for name in (*_PACKAGES, *([] if backend in _PACKAGES else [backend])):
         try:
             found[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
@@ -118,6 +120,7 @@ def _machine() -> dict[str, str]:
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     facts["processors"] = f"{usable} usable of {os.cpu_count()}"
     facts["Keras backend"] = keras.backend.backend()
+    facts["computes on"] = paths.device()
     if keras.backend.backend() == "tensorflow":
         import tensorflow as tf
 
@@ -182,9 +185,9 @@ def _products() -> tuple[bool, str]:
     pairs = [
         (kernel.matmul(x), x @ matrix),
         (kernel.matmul(dy, transpose=True), dy @ matrix.T),
-        (np.asarray(kernel.outer(x, dy))[: len(kernel)], gradient),
+        (kernel.outer(x, dy)[: len(kernel)], gradient),
     ]
-    worst = max(float(np.max(np.abs(np.asarray(ours) - right))) for ours, right in pairs)
+    worst = max(float(np.max(np.abs(_array(ours) - right))) for ours, right in pairs)
     return worst < _TOLERANCE, f"{kernel.choice().path} path, largest difference to float64 {worst:.1e}"
 
 
@@ -206,7 +209,7 @@ def _rewiring() -> tuple[bool, str]:
 
 def _entries(layer: SparseDense) -> Iterator[tuple[int, int, float]]:
     links = layer.kernel.connectivity
-    values = np.asarray(layer.kernel.values)[: len(links)]
+    values = layer.kernel.host_values()
     return zip(links.inputs.tolist(), links.outputs.tolist(), values.tolist(), strict=True)
 
 
@@ -218,8 +221,12 @@ def _saving() -> tuple[bool, str]:
         model.save(path)
         size = path.stat().st_size
         again: Any = keras.models.load_model(path)
-    same = np.array_equal(np.asarray(model(x)), np.asarray(again(x)))
+    same = np.array_equal(_array(model(x)), _array(again(x)))
     return same, f"{size:,} bytes for {len(layer.kernel):,} connections"
+
+
+def _array(tensor: Any) -> np.ndarray:
+    return np.asarray(keras.ops.convert_to_numpy(tensor))
 
 
 def _stock() -> tuple[bool, str]:

@@ -181,7 +181,7 @@ class SparseKernel:
 
     def choice(self, *, portable: bool = False) -> dispatch.Choice:
         """Return the compute path products take here, or with `portable` in an exported model, and why."""
-        device = _device()
+        device = paths.device()
         return dispatch.choose(
             self.compute,
             backend=keras.backend.backend(),
@@ -394,9 +394,3 @@ class SparseKernel:
     def slots_aligned(self) -> bool:
         """Return whether the optimizer's slots belong to the connections that exist now."""
         return self.slots_fingerprint == self._storage.fingerprint()
-
-
-def _device() -> str:
-    if keras.backend.backend() != "tensorflow":
-        return "cpu"
-    return paths.tensorflow_device()

@@ -26,7 +26,7 @@ def convolve(
     bias: Tensor | None = None,
     relu: bool = False,
     differentiable: bool = True,
-    on_backward: Callable[[Tensor], None] | None = None,
+    on_backward: Callable[[Tensor, Tensor], None] | None = None,
 ) -> Tensor:
     """Return the convolution of `images` plus the bias, [batch, height, width, filters].
 
@@ -40,7 +40,7 @@ def convolve(
         bias: added to the result, [filters].
         relu: let negative results become zero.
         differentiable: not for exported graphs, which hold no custom gradients.
-        on_backward: called with the gradient of the result before bias and ReLU.
+        on_backward: called with the gradient of the result before bias and ReLU, and the images.
     """
     if choice.path == "native":
         from .native import convolution as native
@@ -55,7 +55,7 @@ def convolve(
         way = taps.convolve if differentiable else taps.forward
         y = way(cast(DecodedPath, path), operands, images, values, geometry)
     if on_backward is not None:
-        y = recording.watched(y, on_backward)
+        y = recording.watched(y, on_backward, images)
     return finished(y, bias, relu)
 
 

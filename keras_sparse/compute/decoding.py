@@ -36,13 +36,19 @@ def positions(ids: Tensor, rows: Tensor, layout: Layout) -> tuple[Tensor, Tensor
         from .stock import positions as tensorflow_positions
 
         return tensorflow_positions(ids, rows, layout)
+    if keras.backend.backend() == "torch":
+        from .torch_stock import positions as torch_positions
+
+        return torch_positions(ids, rows, layout)
     n_in, n_out = layout.shape
     place = ops.arange(layout.capacity, dtype=WORD_DTYPE)
     live = place < rows[layout.rows]
     row = ops.cast(ops.searchsorted(rows, place, side="right"), WORD_DTYPE) - 1
     per_word = WORD_BITS // layout.id_bits
     shifts = ops.arange(per_word, dtype=WORD_DTYPE) * layout.id_bits
-    local = ops.bitwise_and(ops.right_shift(ids[:, None], shifts[None, :]), (1 << layout.id_bits) - 1)
+    local = ids[:, None]
+    if per_word > 1:
+        local = ops.bitwise_and(ops.right_shift(local, shifts[None, :]), (1 << layout.id_bits) - 1)
     local = ops.reshape(local, [-1])[: layout.capacity]
     block = row // n_in
     return (

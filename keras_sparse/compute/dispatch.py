@@ -15,6 +15,8 @@ NATIVE_DTYPES = ("float32", "bfloat16", "float16")
 BUILD_DENSITY, BUILD_BATCH = 0.7, 96
 # Measured on CPUs (benchmarks/RESULTS.md): below this density tf.sparse beats building the matrix, by positions.
 _STOCK_BELOW = ((2**16, 0.0), (2**20, 0.015), (2**63, 0.04))
+# Likewise on other backends (benchmarks/backends.py): torch.sparse on PyTorch, keras.ops on JAX.
+_ELSEWHERE_BELOW = {"stock": 0.1, "generic": 0.025}
 
 
 @dataclass(frozen=True)
@@ -61,9 +63,9 @@ def choose(
 
     Args:
         requested: the layer's `compute` argument, "auto" or the name of a path. "native" gives way, like "auto", where
-            the native kernels cannot run, so that a model trains on any machine.
+            the native kernels cannot run, so that a model trains on any machine and backend.
         backend: the Keras backend, "tensorflow", "jax" or "torch".
-        device: "cpu" or "gpu".
+        device: "cpu", "gpu" or another accelerator.
         shape: (n_in, n_out).
         connections: number of connections.
         capacity: number of connections there is room for; default `connections`.
@@ -77,14 +79,10 @@ def choose(
     check_requested(requested)
     n_in, n_out = shape
     room = connections if capacity is None else capacity
-    if backend != "tensorflow":
-        if requested in ("native", "stock", "dense"):
-            raise ValueError(
-                f'compute="{requested}" needs the TensorFlow backend, not {backend}; use compute="auto" or "generic".'
-            )
-        return Choice("generic", f"the {backend} backend has the generic path only")
     if requested == "dense":
         check_dense(shape, connections, dtype)
+    if backend != "tensorflow":
+        return _elsewhere(requested, backend, device, shape, connections, dtype)
     obstacle = native_obstacle(device, dtype, native, portable)
     if requested == "dense" and obstacle is None:
         return Choice("dense", "asked for", "native.dense")
@@ -136,6 +134,35 @@ def native_obstacle(device: str, dtype: str, native: str | None, portable: bool)
     if dtype not in NATIVE_DTYPES:
         return f"the native kernels do not compute in {dtype}"
     return "the native kernels are not installed" if native is None else None
+
+
+def _elsewhere(
+    requested: str, backend: str, device: str, shape: tuple[int, int], connections: int, dtype: str
+) -> Choice:
+    """Return the path on another backend than TensorFlow, which has no native kernels."""
+    sparse = Choice("generic", f"keras.ops, for {backend}")
+    if backend == "torch" and device in ("cpu", "gpu"):  # others have no torch.sparse
+        sparse = Choice("stock", "torch.sparse", "torch_stock")
+    if requested == "dense":
+        return Choice("dense", "asked for", "generic_dense")
+    if requested == "generic":
+        return Choice("generic", "asked for")
+    if requested == "stock":
+        if sparse.path != "stock":
+            raise ValueError(
+                f'compute="stock" needs the TensorFlow backend, or PyTorch on a CPU or GPU, not {backend} on {device}; '
+                'use compute="auto", "dense" or "generic".'
+            )
+        return Choice("stock", "asked for", sparse.module)
+    positions = shape[0] * shape[1]
+    if not dense_allowed(shape, connections, itemsize(dtype)) or positions >= 2**31:  # JAX counts with 32 bits
+        return Choice(sparse.path, f"{sparse.reason}: a matrix would exceed {DENSE_BYTES // 2**20} MiB", sparse.module)
+    if device != "cpu":
+        return Choice("dense", f"the matrix is small for {backend} on {device}", "generic_dense")
+    density, limit = connections / positions, _ELSEWHERE_BELOW[sparse.path]
+    if positions <= _STOCK_BELOW[0][0] or density >= limit:
+        return Choice("dense", f"a matrix is faster at {positions:,} positions, density {density:.3g}", "generic_dense")
+    return Choice(sparse.path, f"{sparse.reason}: density {density:.3g} is below {limit:g}", sparse.module)
 
 
 def _without_native(device: str, shape: tuple[int, int], connections: int, dtype: str) -> Choice:

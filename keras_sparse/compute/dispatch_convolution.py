@@ -46,17 +46,17 @@ def choose(
     check_requested(requested)
     if requested == "dense":
         check_dense(geometry.shape, connections, dtype)
-    if backend != "tensorflow" and requested in ("native", "stock"):
+    if backend != "tensorflow" and requested == "stock":
         raise ValueError(
-            f'compute="{requested}" needs the TensorFlow backend, not {backend}; use compute="auto", "dense" or '
-            '"generic".'
+            f'A convolution with compute="stock" needs the TensorFlow backend, not {backend}; use compute="auto", '
+            '"dense" or "generic".'
         )
     density = connections / (geometry.shape[0] * geometry.shape[1])
     if backend == "tensorflow":
         obstacle = native_obstacle(device, dtype, native, portable)
     else:
         obstacle = f"the {backend} backend has no kernels for sparse convolutions"
-    matrix = "generic" if backend != "tensorflow" else "native.dense" if obstacle is None else ""
+    matrix = "generic_dense" if backend != "tensorflow" else "native.dense" if obstacle is None else ""
     if requested == "dense":
         return Choice("dense", "asked for", matrix)
     if requested in ("stock", "generic"):

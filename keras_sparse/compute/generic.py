@@ -1,13 +1,15 @@
-"""The generic path: gather and segment sum in `keras.ops`, sample by sample. Slow, obvious, on every backend.
+"""The generic path: gather and segment sum in `keras.ops` alone. Obvious, on every backend, whatever the size.
 
-Memory is O(connections) whatever the batch. Connections beyond the count lie at (n_in, n_out), where sums are
-cut off (see `decoding.positions`), so that all sizes are static.
+Connections are taken in parts, so that what is gathered for them and the samples of a batch stays within a few MiB, or
+the size of the activations where that is more. Connections beyond the count lie at (n_in, n_out), where sums are cut
+off (see `decoding.positions`), so that all sizes are static.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
+import keras
 from keras import ops
 
 from ..topology.layout import Layout
@@ -15,6 +17,7 @@ from . import decoding
 from .paths import Operands
 
 Tensor = Any
+_PART = 2**21  # numbers gathered together: 8 MiB of float32
 
 
 def operands(ids: Tensor, rows: Tensor, layout: Layout) -> Operands:
@@ -34,40 +37,82 @@ def prepare(values: Tensor, index: Tensor, shape: tuple[int, int]) -> tuple[Tens
     return values, index
 
 
-def matrix(values: Tensor, index: Tensor, shape: tuple[int, int]) -> Tensor:
-    """Return the matrix [n_in, n_out]."""
-    # Connections beyond the count lie past the end, and end up in the place that is cut off.
-    size = shape[0] * shape[1]
-    flat = ops.minimum(index[0] * shape[1] + index[1], size)
-    return ops.reshape(ops.scatter(flat[:, None], values, (size + 1,))[:size], shape)
-
-
 def multiply(x: Tensor, operand: tuple[Tensor, Tensor], shape: tuple[int, int], *, transpose: bool) -> Tensor:
-    """Return x W or x Wᵀ."""
+    """Return x W or x Wᵀ; low-precision floats are accumulated in float32."""
     values, places = operand
-    source, target = (places[1], places[0]) if transpose else (places[0], places[1])
     size = shape[0] if transpose else shape[1]
+    wide = wide_dtype(x.dtype)
+    columns = _with_end(ops.cast(x, wide))  # [inputs + 1, batch]
+    step = _step(places, columns, size)
+    parts = _parts(places, step, shape)
+    weights = _divided(ops.cast(values, wide), step)
 
-    def one(sample: Tensor) -> Tensor:
-        terms = ops.take(_with_end(sample), source) * values
-        return ops.segment_sum(terms, target, num_segments=size + 1)[:size]
+    def add(number: Tensor, total: Tensor) -> Tensor:
+        source, target = (parts[number, 1], parts[number, 0]) if transpose else (parts[number, 0], parts[number, 1])
+        return summed(ops.take(columns, source, axis=0) * weights[number][:, None], target, size + 1, total)
 
-    # One zero sample more than there are: Keras' map does not take an empty batch.
-    return ops.map(one, ops.pad(x, [[0, 1], [0, 0]]))[:-1]
+    start = ops.zeros((size + 1, ops.shape(columns)[1]), wide)
+    total = ops.fori_loop(0, ops.shape(parts)[0], add, start)
+    return ops.cast(ops.transpose(total[:size]), x.dtype)
 
 
 def outer(x: Tensor, y: Tensor, index: Tensor, shape: tuple[int, int]) -> Tensor:
     """Return Σ_b x[b, input] · y[b, output], [K]; connections at (n_in, n_out) get 0."""
+    wide = wide_dtype(x.dtype)
+    left, right = _with_end(ops.cast(x, wide)), _with_end(ops.cast(y, wide))
+    step = _step(index, left)
 
-    def add(carry: Tensor, sample: Tensor) -> tuple[Tensor, None]:
-        left, right = sample[: shape[0]], sample[shape[0] :]
-        return carry + ops.take(_with_end(left), index[0]) * ops.take(_with_end(right), index[1]), None
+    def sums(part: Tensor) -> Tensor:
+        return ops.sum(ops.take(left, part[0], axis=0) * ops.take(right, part[1], axis=0), axis=1)
 
-    start = ops.zeros_like(index[0], x.dtype)
-    # One array, because Keras' scan over several fails where the batch size is unknown.
-    return ops.scan(add, start, ops.concatenate([x, y], axis=1))[0]
+    found = ops.reshape(ops.map(sums, _parts(index, step, shape)), [-1])
+    return ops.cast(found[: ops.shape(index)[1]], x.dtype)
 
 
-def _with_end(sample: Tensor) -> Tensor:
-    """Append the zero that connections beyond the count read."""
-    return ops.pad(sample, [[0, 1]])
+def summed(terms: Tensor, at: Tensor, count: int, total: Tensor | None = None) -> Tensor:
+    """Return [count, ...]: the sums of the `terms` [K, ...] that lie `at` the same number, added to `total` if given.
+
+    `total` may be overwritten.
+    """
+    if keras.backend.backend() == "torch":  # its segment_sum writes an index for every number
+        if total is not None:
+            return total.index_add_(0, at, terms)
+        start: Tensor = ops.zeros((count, *terms.shape[1:]), terms.dtype)
+        return start.scatter_add(0, at, terms) if terms.ndim == 1 else start.index_add(0, at, terms)
+    sums = ops.segment_sum(terms, at, num_segments=count)
+    return sums if total is None else ops.add(total, sums)
+
+
+def wide_dtype(dtype: Any) -> str:
+    """Return the dtype in which numbers of `dtype` are summed."""
+    name = keras.backend.standardize_dtype(dtype)
+    return "float32" if name in ("float16", "bfloat16") else name
+
+
+def _with_end(x: Tensor) -> Tensor:
+    """Return [n + 1, batch]: a row for every unit, and the zeros that connections beyond the count read."""
+    return ops.pad(ops.transpose(x), [[0, 1], [0, 0]])
+
+
+def _step(index: Tensor, columns: Tensor, size: int = 1) -> Any:
+    """Return how many connections to look at together; `size` rows are added up to for each part."""
+    count, batch = cast(Any, ops.shape(index)[1]), cast(Any, ops.shape(columns)[1])
+    if isinstance(count, int) and isinstance(batch, int):
+        return max(1, min(count, max(size, _PART // max(1, batch))))
+    samples: Tensor = ops.maximum(1, batch)
+    fits: Tensor = ops.maximum(size, _PART // samples)
+    return ops.maximum(1, ops.minimum(count, fits))
+
+
+def _parts(index: Tensor, step: Any, shape: tuple[int, int]) -> Tensor:
+    """Return [parts, 2, step]; what is missing in the last part lies at (n_in, n_out)."""
+    both = [_divided(places, step, end) for places, end in zip((index[0], index[1]), shape, strict=True)]
+    return ops.stack(both, axis=1)
+
+
+def _divided(array: Tensor, step: Any, end: Any = 0) -> Tensor:
+    """Return [K] as [parts, step], at least one part, with `end` where there is nothing."""
+    count = ops.shape(array)[0]
+    parts = -(-count // step)
+    parts = max(1, parts) if isinstance(parts, int) else ops.maximum(1, parts)
+    return ops.reshape(ops.pad(array, [[0, parts * step - count]], constant_values=end), [parts, step])

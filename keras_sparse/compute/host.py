@@ -41,7 +41,8 @@ def view(variable: Any) -> View:
             # The memory of the variable: who writes to it while it is referred to here gets other memory.
             tensor = tf.raw_ops.ReadVariableOp(resource=plain.handle, dtype=plain.dtype)
             return _frozen(np.asarray(tensor), shared="CPU" in tensor.backing_device)
-    return _frozen(read(variable), shared=False)
+    array = read(variable)
+    return _frozen(array.copy() if backend == "torch" else array, shared=False)  # there it is the variable's memory
 
 
 def write(variable: Any, array: NDArray[Any]) -> None:

@@ -31,7 +31,8 @@ class Path(Protocol):
     """A compute path: a module with these functions. `x` and `y` are two-dimensional, samples first.
 
     A path may also offer `product(x, values, index, shape, *, transpose, bias, relu)`, the differentiable product with
-    all that follows, where it has a better way than the one that `compute.product` makes of these functions.
+    all that follows, where it has a better way than the one that `compute.product` makes of these functions. One that
+    has `differentiated = True` leaves the gradient of `prepare` and `multiply` to the backend.
     """
 
     def operands(self, ids: Tensor, rows: Tensor, layout: Layout) -> Operands:
@@ -72,11 +73,19 @@ def get(name: str) -> Path:
     return cast(Path, import_module(f".{name}", __package__))
 
 
-def tensorflow_device() -> str:
-    """Return "gpu" if TensorFlow sees one, else "cpu"."""
-    import tensorflow as tf
+def device() -> str:
+    """Return where the backend computes: "cpu", "gpu", or what the backend calls another accelerator."""
+    backend = keras.backend.backend()
+    if backend == "tensorflow":
+        import tensorflow as tf
 
-    return "gpu" if tf.config.list_logical_devices("GPU") else "cpu"
+        return "gpu" if tf.config.list_logical_devices("GPU") else "cpu"
+    if backend == "jax":
+        import jax
+
+        return jax.default_backend()
+    kind = cast(Any, keras.ops.zeros(())).device.type  # where Keras puts tensors
+    return "gpu" if kind == "cuda" else kind
 
 
 def sparse(x: Tensor) -> bool:

@@ -8,6 +8,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from . import recording
 from .paths import Operands, Path, finished
 
 Tensor = Any
@@ -40,8 +41,9 @@ class Product:
         self._path, self._index, self._shape, self._on_backward = path, operands.index, shape, on_backward
         self._own = getattr(path, "product", None) if on_backward is None else None
         self._values = values if self._own is not None else operands.fit(values)
+        self._differentiated = getattr(path, "differentiated", False)
         # JAX differentiates nothing that a custom gradient finds outside of it.
-        early = self._own is None and keras.backend.backend() == "tensorflow"
+        early = self._own is None and (keras.backend.backend() == "tensorflow" or self._differentiated)
         self._operand = path.prepare(self._values, self._index, shape) if early else None
 
     def __call__(self, x: Tensor, *, transpose: bool = False, bias: Tensor | None = None, relu: bool = False) -> Tensor:
@@ -55,6 +57,11 @@ class Product:
         """
         if self._own is not None:
             return self._own(x, self._values, self._index, self._shape, transpose=transpose, bias=bias, relu=relu)
+        if self._differentiated:
+            y = self._path.multiply(x, self._operand, self._shape, transpose=transpose)
+            if (seen := self._on_backward) is not None:
+                y = recording.watched(y, lambda dy, x: seen(dy, x) if transpose else seen(x, dy), x)
+            return finished(y, bias, relu)
 
         @ops.custom_gradient
         def product(x: Tensor, values: Tensor) -> tuple[Tensor, Callable[..., tuple[Tensor, Tensor]]]:

@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+import keras
+import numpy as np
 from keras import ops
 
 from . import workers
@@ -43,22 +45,29 @@ def recording(recorder: Recorder) -> Iterator[None]:
 
 
 def to_host(x: Tensor, dy: Tensor, sink: Callable[[int, Any, Any], None]) -> None:
-    """Hand X and dY to `sink` as NumPy arrays (float32), whenever the backward runs.
+    """Hand X and dY to `sink` as arrays of the host (float32), whenever the backward runs.
 
     Every replica hands in its own; under a strategy of several processes those of the whole batch.
 
     Args:
         x: [batch, n_in].
         dy: [batch, n_out].
-        sink: called with (replica, x, dy), from a thread of TensorFlow's; the number of a replica that hands in the
-            whole batch is negative.
+        sink: called with (replica, x, dy), from a thread of the backend's; the number of a replica that hands in the
+            whole batch is negative. `arrived` tells that all calls have been made.
 
     Raises:
         ValueError: inside a loop, such as that of a recurrent layer, under a strategy of several processes.
     """
+    x, dy = ops.cast(x, "float32"), ops.cast(dy, "float32")
+    backend = keras.backend.backend()
+    if backend == "jax":
+        import jax
+
+        return jax.debug.callback(lambda left, right: sink(0, left, right), x, dy)
+    if backend != "tensorflow":
+        return sink(0, np.array(ops.convert_to_numpy(x)), np.array(ops.convert_to_numpy(dy)))
     import tensorflow as tf
 
-    x, dy = tf.cast(x, tf.float32), tf.cast(dy, tf.float32)
     context = tf.distribute.get_replica_context()
     number = 0 if context is None else context.replica_id_in_sync_group
     if workers.several() and context is not None:
@@ -72,6 +81,15 @@ def to_host(x: Tensor, dy: Tensor, sink: Callable[[int, Any, Any], None]) -> Non
                 "recurrent layer. Use one that grows at random, such as ks.SET(), or leave the layer out by `layers=`."
             ) from None
     tf.numpy_function(lambda replica, left, right: sink(int(replica), left, right), [number, x, dy], [])
+    return None
+
+
+def arrived() -> None:
+    """Wait until all that backwards handed to sinks so far is there."""
+    if keras.backend.backend() == "jax":
+        import jax
+
+        jax.effects_barrier()
 
 
 def current() -> Recorder | None:
@@ -99,16 +117,16 @@ def hook(recorder: Recorder, kernel: SparseKernel) -> Callable[[Tensor, Tensor],
     return called
 
 
-def watched(y: Tensor, on_backward: Callable[[Tensor], None]) -> Tensor:
-    """Return y; `on_backward` is called with its gradient when that passes."""
+def watched(y: Tensor, on_backward: Callable[[Tensor, Tensor], None], x: Tensor) -> Tensor:
+    """Return y; `on_backward` is called with its gradient when that passes, and with `x`."""
 
     @ops.custom_gradient
-    def same(y: Tensor) -> tuple[Tensor, Callable[..., Tensor]]:
-        def gradient(*args: Tensor, upstream: Tensor = None) -> Tensor:
+    def same(y: Tensor, x: Tensor) -> tuple[Tensor, Callable[..., tuple[Tensor, Tensor]]]:
+        def gradient(*args: Tensor, upstream: Tensor = None) -> tuple[Tensor, Tensor]:
             dy = args[0] if upstream is None else upstream
-            on_backward(dy)
-            return dy
+            on_backward(dy, x)
+            return dy, ops.zeros_like(x)
 
         return ops.copy(y), gradient
 
-    return same(y)
+    return same(y, x)  # JAX knows x in the gradient only as an argument

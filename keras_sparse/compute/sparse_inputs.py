@@ -141,7 +141,7 @@ def matmul(
         y = pairs.multiply(numbers, values, batch) if exported else _differentiable(pairs, numbers, values, batch)
     y.set_shape([x.shape[0], layout.shape[1]])
     if on_backward is not None:
-        y = recording.watched(y, lambda dy: on_backward(tf.sparse.to_dense(x), dy))
+        y = recording.watched(y, lambda dy, _: on_backward(tf.sparse.to_dense(x), dy), numbers)
     return tf.cast(y, x.dtype)
 
 

@@ -31,10 +31,10 @@ class SparseDense(SingleKernelLayer):
         pattern: where connections start: `ks.Random()`, the default, `ks.Structured()`, `ks.ClashFree()`,
             `ks.Block((4, 4))`, `ks.NM(2, 4)`, `ks.FromMask(mask)` or `ks.FromSciPy(matrix)`.
         capacity: number of connections there is room for, at least K; default K.
-        compute: "auto" (measured choice), "native" (own CPU kernels), "stock" (tf.sparse), "dense" (builds the matrix
-            at each product, up to 64 MiB) or "generic" (`keras.ops`). `ks.inspect` shows the choice and why. "native"
-            gives way, as "auto" does, where the kernels cannot run: on GPUs, in float64, in exported models and where
-            the package was installed without a compiler.
+        compute: "auto" (measured choice), "native" (own CPU kernels), "stock" (tf.sparse, or torch.sparse), "dense"
+            (builds the matrix at each product, up to 64 MiB) or "generic" (`keras.ops`). `ks.inspect` shows the choice
+            and why. "native" gives way, as "auto" does, where the kernels cannot run: on GPUs, in float64, in exported
+            models, on Keras' other backends and where the package was installed without a compiler.
         activation: as in `Dense`; default none.
         use_bias: whether the layer adds a bias vector; default True.
         kernel_initializer: any initializer of scalars. Variance-scaling ones ("glorot_uniform", the default,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, cast
 
 import keras
 from keras import ops
@@ -55,10 +55,14 @@ class SparseRNN(keras.layers.RNN):
 
     def __getattr__(self, name: str) -> Any:
         """Return what belongs to the cell, such as `units` and `bias`; `build` makes the kernels the layer's own."""
-        cell = vars(self).get("cell")
-        if cell is None or name.startswith("_") or name in ("kernel", "recurrent_kernel"):
-            raise AttributeError(f"{type(self).__name__} has no attribute {name!r}; kernels it has once it is built.")
-        return getattr(cell, name)
+        try:
+            return cast(Any, super()).__getattr__(name)  # modules of PyTorch keep layers and tensors apart
+        except AttributeError:
+            if name.startswith("_") or name in ("cell", "kernel", "recurrent_kernel"):
+                raise AttributeError(
+                    f"{type(self).__name__} has no attribute {name!r}; kernels it has once it is built."
+                ) from None
+        return getattr(self.cell, name)
 
     def build(self, sequences_shape: tuple[int | None, ...], initial_state_shape: Any = None) -> None:
         """Create the cell's kernels and bias for sequences [batch, time, n_in], and states if it is stateful."""

@@ -55,10 +55,11 @@ class Recorded:
             with recording.recording(record):
                 yield
         finally:
+            recording.arrived()
             self._collects = False
 
     def _record(self, kernel: int, x: Tensor, dy: Tensor) -> None:
-        reference = weakref.ref(self)  # TensorFlow keeps `sink` for the life of the process
+        reference = weakref.ref(self)  # TensorFlow and JAX keep `sink` for the life of the process
 
         def sink(replica: int, left: Any, right: Any) -> None:
             recorded = reference()
@@ -102,7 +103,7 @@ class Recorded:
 
     def _in_order(self, kernel: int, replica: int) -> list[tuple[Any, Any]]:
         """Return the parts in an order that does not depend on which step of a loop came first."""
-        parts = self._parts[kernel, replica]
+        parts = [(np.asarray(x), np.asarray(dy)) for x, dy in self._parts[kernel, replica]]
         return sorted(parts, key=lambda part: [float(np.sum(array, dtype=np.float64)) for array in reversed(part)])
 
 
@@ -112,17 +113,9 @@ class Probe:
     Args:
         model: in `fit`, with its train function made.
         recorded: takes what the steps see.
-
-    Raises:
-        ValueError: on another Keras backend than TensorFlow.
     """
 
     def __init__(self, model: Any, recorded: Recorded) -> None:
-        if keras.backend.backend() != "tensorflow":
-            raise ValueError(
-                "Growth by gradient needs Keras' TensorFlow backend; this is "
-                f"{keras.backend.backend()}. Use a policy that grows at random, such as ks.SET()."
-            )
         self._model, self._recorded = model, recorded
         self._own = model.train_function = _own_function(model)
         self._functions: dict[tuple[int, ...], Any] = {}
@@ -145,10 +138,10 @@ class Probe:
 
     def _exchange(self, junctions: Sequence[Junction], around: Callable[[], Any]) -> None:
         # For one call only, so that an interrupted fit leaves nothing behind that lasts.
-        def step(iterator: Any) -> Any:
+        def step(*arguments: Any) -> Any:  # an iterator or a batch; with JAX the state and an iterator
             self.end()
             with self._recorded.collecting(junctions), around():
-                return self._recording(junctions)(iterator)
+                return self._recording(junctions)(*arguments)
 
         step.instead_of = self._own  # type: ignore[attr-defined]
         self._model.train_function = step
@@ -157,14 +150,30 @@ class Probe:
         """Return the model's step once more, traced while these kernels are recorded."""
         key = tuple(id(junction.kernel) for junction in junctions)
         if key not in self._functions:
-            model, now = self._model, self._model.train_function
-            compiled, model.jit_compile = model.jit_compile, False  # XLA cannot call back to the host
+            model, now, compiled = self._model, self._model.train_function, self._model.jit_compile
             try:
-                model.make_train_function(force=True)
+                with _made_anew(model):
+                    model.make_train_function(force=True)
                 self._functions[key] = model.train_function
             finally:
                 model.jit_compile, model.train_function = compiled, now
         return self._functions[key]
+
+
+@contextmanager
+def _made_anew(model: Any) -> Iterator[None]:
+    """Let the train function that is made inside be traced anew, and call back to the host."""
+    if keras.backend.backend() != "jax":
+        model.jit_compile = False  # XLA of TensorFlow and torch.compile cannot call back
+        yield
+        return
+    step = model.train_step
+    # JAX takes the same method for the function it has traced already.
+    model.train_step = lambda state, data: step(state, data)
+    try:
+        yield
+    finally:
+        del model.train_step
 
 
 def _own_function(model: Any) -> Any:
@@ -176,7 +185,11 @@ def _own_function(model: Any) -> Any:
 def untouched(optimizer: Any) -> Iterator[None]:
     """Let an optimizer apply nothing inside."""
     optimizer.apply = lambda grads, trainable_variables=None: None
+    optimizer.stateless_apply = lambda optimizer_variables, grads, trainable_variables: (  # what JAX calls
+        trainable_variables,
+        optimizer_variables,
+    )
     try:
         yield
     finally:
-        del optimizer.apply
+        del optimizer.apply, optimizer.stateless_apply

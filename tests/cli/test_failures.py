@@ -1,7 +1,9 @@
 import sys
 
 import pytest
-from keras_sparse_cli.failures import Failure, reported
+from click.testing import CliRunner
+from keras_sparse_cli.failures import Failure, quiet_tensorflow, reported
+from keras_sparse_cli.main import main
 
 
 class _Raises:
@@ -43,3 +45,18 @@ def test_what_goes_wrong_becomes_a_message(error, code):
 def test_a_bug_keeps_its_traceback():
     with pytest.raises(ZeroDivisionError), reported():
         raise ZeroDivisionError
+
+
+def test_commands_that_need_tensorflow_say_so_on_pytorch(monkeypatch, tmp_path):
+    monkeypatch.setenv("KERAS_BACKEND", "torch")
+    result = CliRunner().invoke(main, ["train", "digits", "--layers", "30", "--density", "0.2"])
+    assert result.exit_code == 1
+    assert "Run it with KERAS_BACKEND=tensorflow" in result.stderr
+    quiet_tensorflow(needed=False)
+    monkeypatch.delenv("KERAS_BACKEND")
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    (tmp_path / "keras.json").write_text('{"backend": "torch"}')
+    with pytest.raises(Failure, match="needs TensorFlow"):
+        quiet_tensorflow()
+    (tmp_path / "keras.json").write_text("not JSON")
+    quiet_tensorflow()
