@@ -17,7 +17,7 @@ REPRODUCE_ARGS = $(if $(DATA_DIR),--data-dir $(DATA_DIR)) $(if $(SEEDS),--seeds 
 QUICK = --output build/bench/quick --seconds 0.1
 
 .DEFAULT_GOAL := help
-.PHONY: docs reproduce help demo test test-slow release sanitize fuzz lint types format bench bench-quick bench-kernels bench-ceilings bench-peers bench-scale bench-search bench-search-quick bench-picture clean
+.PHONY: docs reproduce help demo test test-slow release endurance corners sanitize fuzz lint types format bench bench-quick bench-kernels bench-ceilings bench-peers bench-scale bench-search bench-search-quick bench-picture clean
 
 help:  ## Show this list.
 	@grep -E '^[a-z-]+%?:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+%?):.*## */\1|/' | awk -F'|' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -34,6 +34,12 @@ release: $(VENV)/.release-installed  ## Build sdist and wheel into dist/, and tr
 
 test-slow: $(VENV)/.test-installed  ## Run the tests that take minutes each.
 	$(BIN)/python -m pytest -m slow $(PYTEST_ARGS)
+
+endurance: $(VENV)/.test-installed  ## Ten thousand updates, fifty kills, a full disk (ten minutes).
+	TF_CPP_MIN_LOG_LEVEL=3 $(BIN)/python -m pytest -m 'slow or not slow' -s tests/endurance $(PYTEST_ARGS)
+
+corners: $(VENV)/.release-installed  ## Run the tests with the oldest and the newest versions of what is needed (an hour). CORNERS=oldest,newest,paired
+	$(BIN)/python tests/corners.py $(if $(CORNERS),--corners $(CORNERS)) -n $(TEST_JOBS) --maxprocesses 4 --dist worksteal $(PYTEST_ARGS)
 
 sanitize: build/kernels_test-address,undefined build/kernels_test-thread build/convolution_test-address,undefined build/convolution_test-thread build/layers_test-address,undefined build/layers_test-thread build/rewiring_test-address,undefined  ## Run the native kernels under sanitizers.
 	for test in $^; do echo $$test; $$test $(CASES) || exit 1; done

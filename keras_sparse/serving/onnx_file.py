@@ -44,6 +44,7 @@ def convert(endpoint: Endpoint, plan: delivery.Plan) -> bytes:
 
     Raises:
         ValueError: a package is missing, or ONNX cannot express the model.
+        OSError: there is no room for temporary files.
     """
     check()
     import onnx
@@ -56,6 +57,8 @@ def convert(endpoint: Endpoint, plan: delivery.Plan) -> bytes:
                 Alone(endpoint.call).export(
                     str(path), format="onnx", verbose=False, input_signature=[endpoint.specs], opset_version=OPSET
                 )
+        except OSError:  # the disk is full: no fault of the model
+            raise
         except Exception as error:  # tf2onnx raises whatever it meets
             reason = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
             raise ValueError(
