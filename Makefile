@@ -1,4 +1,4 @@
-# Everything runs in a virtual environment of its own. Needs python3 (3.11 or newer), make and the package index.
+# Everything runs in a virtual environment of its own. Needs python3 (3.11 to 3.13), make and the package index.
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
@@ -158,8 +158,8 @@ clean:  ## Remove the virtual environment and all that was built (not runs/).
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
 
 $(BIN)/python:
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
-		{ echo "Keras Sparse needs Python 3.11 or newer; $(PYTHON) is $$($(PYTHON) --version 2>&1). Use make PYTHON=python3.12, say."; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' || \
+		{ echo "Keras Sparse needs Python 3.11 to 3.13, as TensorFlow has no later ones; $(PYTHON) is $$($(PYTHON) --version 2>&1). Use make PYTHON=python3.12, say."; exit 1; }
 	@$(PYTHON) -m venv $(VENV) || \
 		{ echo "$(PYTHON) has no venv module: on Debian or Ubuntu, apt install python3-venv."; rm -rf $(VENV); exit 1; }
 
