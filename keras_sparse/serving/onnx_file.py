@@ -68,6 +68,7 @@ def convert(endpoint: Endpoint, plan: delivery.Plan) -> bytes:
             raise ValueError("tf2onnx wrote no file: ONNX has no operation for a part of this model.")
         model = onnx.load(path)
     _name_outputs(model)
+    _name_skipped(model)
     onnx_zeros.compress(model)
     onnx.checker.check_model(model)
     return model.SerializeToString()
@@ -102,3 +103,10 @@ def _name_outputs(model: Any) -> None:
         for node in model.graph.node:
             node.input[:] = [output.name if name == old else name for name in node.input]
             node.output[:] = [output.name if name == old else name for name in node.output]
+
+
+def _name_skipped(model: Any) -> None:
+    """Name the outputs of `Unique` that nobody takes: ONNX Runtime 1.25 and before fails to fold it."""
+    for node in model.graph.node:
+        if node.op_type == "Unique":
+            node.output[:] = [name or f"{node.output[0]}/skipped_{i}" for i, name in enumerate(node.output)]
