@@ -1,4 +1,4 @@
-# Everything runs in a virtual environment of its own. Needs python3 (3.11 or newer), make and the package index.
+# Everything runs in a virtual environment of its own. Needs python3 (3.11 to 3.13), make and the package index.
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
@@ -17,7 +17,7 @@ REPRODUCE_ARGS = $(if $(DATA_DIR),--data-dir $(DATA_DIR)) $(if $(SEEDS),--seeds 
 QUICK = --output build/bench/quick --seconds 0.1
 
 .DEFAULT_GOAL := help
-.PHONY: docs reproduce help demo test test-slow test-backends release sanitize fuzz lint types format bench bench-quick bench-kernels bench-ceilings bench-peers bench-scale bench-search bench-search-quick bench-picture clean
+.PHONY: docs reproduce help demo test test-slow test-backends release endurance corners sanitize fuzz lint types format bench bench-quick bench-kernels bench-ceilings bench-peers bench-scale bench-search bench-search-quick bench-picture clean
 
 help:  ## Show this list.
 	@grep -E '^[a-z-]+%?:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+%?):.*## */\1|/' | awk -F'|' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -37,6 +37,12 @@ test-slow: $(VENV)/.test-installed  ## Run the tests that take minutes each.
 
 test-backends: build/backends/.installed  ## Run the layers and the rewiring on Keras' JAX and PyTorch backends, too (minutes).
 	build/backends/bin/python -m pytest -m 'slow or not slow' tests/test_backends.py $(PYTEST_ARGS)
+
+endurance: $(VENV)/.test-installed  ## Ten thousand updates, fifty kills, a full disk (ten minutes).
+	TF_CPP_MIN_LOG_LEVEL=3 $(BIN)/python -m pytest -m 'slow or not slow' -s tests/endurance $(PYTEST_ARGS)
+
+corners: $(VENV)/.release-installed  ## Run the tests with the oldest and the newest versions of what is needed (an hour). CORNERS=oldest,newest,paired
+	$(BIN)/python tests/corners.py $(if $(CORNERS),--corners $(CORNERS)) -n $(TEST_JOBS) --maxprocesses 4 --dist worksteal $(PYTEST_ARGS)
 
 sanitize: build/kernels_test-address,undefined build/kernels_test-thread build/convolution_test-address,undefined build/convolution_test-thread build/layers_test-address,undefined build/layers_test-thread build/rewiring_test-address,undefined  ## Run the native kernels under sanitizers.
 	for test in $^; do echo $$test; $$test $(CASES) || exit 1; done
@@ -163,8 +169,8 @@ clean:  ## Remove the virtual environment and all that was built (not runs/).
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
 
 $(BIN)/python:
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
-		{ echo "Keras Sparse needs Python 3.11 or newer; $(PYTHON) is $$($(PYTHON) --version 2>&1). Use make PYTHON=python3.12, say."; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' || \
+		{ echo "Keras Sparse needs Python 3.11 to 3.13, as TensorFlow has no later ones; $(PYTHON) is $$($(PYTHON) --version 2>&1). Use make PYTHON=python3.12, say."; exit 1; }
 	@$(PYTHON) -m venv $(VENV) || \
 		{ echo "$(PYTHON) has no venv module: on Debian or Ubuntu, apt install python3-venv."; rm -rf $(VENV); exit 1; }
 

@@ -11,7 +11,7 @@ from .options import data_options, output_format
 from .output import print_json, print_network
 
 
-class Widths(click.ParamType[tuple[int, ...]]):
+class Widths(click.ParamType):
     """Comma-separated widths of hidden layers."""
 
     name = "widths"

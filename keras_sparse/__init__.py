@@ -35,7 +35,7 @@ from .rewiring.set import SET, ContinuousSET
 from .rewiring.soft_deep_r import SoftDeepR
 from .rewiring.srigl import SRigL
 from .rewiring.static import Static
-from .saved import load_model
+from .saved import load_model, save_model
 from .serving import Exported, export
 from .sparsify import sparsify
 from .topology.block import Block
@@ -112,6 +112,7 @@ __all__ = [
     "models",
     "realign",
     "resize",
+    "save_model",
     "sparsify",
     "stock_ops",
     "testing",

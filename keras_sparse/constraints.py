@@ -60,7 +60,7 @@ def _elementwise(constraint: Callable[[Tensor], Tensor]) -> bool:
         return False
 
 
-class ConnectionConstraint:
+class ConnectionConstraint(kc.Constraint):
     """A Keras constraint as the optimizer calls it on the values of a kernel, [capacity] to [capacity].
 
     Norm constraints act per output unit over its connections (axis 0 of a dense kernel), others on every value.

@@ -41,6 +41,9 @@ def atomic(path: str | os.PathLike[str]) -> Iterator[Path]:
 def atomic_folder(path: str | os.PathLike[str], *, overwrite: bool = False) -> Iterator[Path]:
     """Yield the name of a folder to make; at the end it takes the place of `path`, complete or not at all.
 
+    When the body raises, `path` is as it was before. A folder that is there is replaced by two renames: if the process
+    dies between them, it is in a hidden folder beside, as `old`.
+
     Args:
         path: the folder to write. The folder around it is made if need be.
         overwrite: replace `path` if it has content.

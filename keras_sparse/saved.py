@@ -1,4 +1,4 @@
-"""`load_model`: .keras files that nobody vouches for."""
+"""`save_model` and `load_model`: .keras files that are whole, and such that nobody vouches for."""
 
 from __future__ import annotations
 
@@ -12,12 +12,37 @@ from typing import Any
 
 import keras
 
-from .files import MOST_JSON
+from .files import MOST_JSON, atomic
 
 _MOST_EXPANSION = 100  # Keras stores what it saves uncompressed
 _SMALL = 64 * 2**20  # bytes that may expand as they like
 _SLACK = 256 * 2**20  # bytes that a configuration may claim beyond what the file holds
 _DEPTH = 100
+
+
+def save_model(model: Any, path: str | os.PathLike[str]) -> None:
+    """Save a model as a .keras file, whole or not at all.
+
+    What `model.save` writes, under a temporary name beside `path` that is renamed at the end. `model.save` itself
+    empties the old file first: when the disk is full, or the process is killed, neither model is left.
+
+    Args:
+        model: a built model.
+        path: the file, whose name ends in ".keras"; one that is there is replaced. Its folder is made if need be.
+
+    Raises:
+        ValueError: the name ends otherwise.
+        OSError: the file cannot be written; the old one is as it was.
+
+    Example:
+        >>> import keras, keras_sparse as ks, tempfile
+        >>> model = keras.Sequential([keras.Input((64,)), ks.SparseDense(10, density=0.1)])
+        >>> ks.save_model(model, tempfile.mkdtemp() + "/digits.keras")
+    """
+    if Path(path).suffix != ".keras":
+        raise ValueError(f'The name of a saved model ends in ".keras"; got {os.fspath(path)!r}.')
+    with atomic(path) as temporary:
+        model.save(temporary)
 
 
 def load_model(path: str | os.PathLike[str]) -> Any:

@@ -85,6 +85,7 @@ def export(
         ValueError: arguments that do not fit together, a package that is missing, or a model that the format cannot
             express.
         FileExistsError: `path` has content and may not be replaced.
+        OSError: it cannot be written, because the disk is full, say; what was there still is.
 
     Example:
         >>> import keras, keras_sparse as ks, tempfile

@@ -44,6 +44,7 @@ def convert(endpoint: Endpoint, plan: delivery.Plan) -> bytes:
 
     Raises:
         ValueError: a package is missing, or ONNX cannot express the model.
+        OSError: there is no room for temporary files.
     """
     check()
     import onnx
@@ -56,6 +57,8 @@ def convert(endpoint: Endpoint, plan: delivery.Plan) -> bytes:
                 Alone(endpoint.call).export(
                     str(path), format="onnx", verbose=False, input_signature=[endpoint.specs], opset_version=OPSET
                 )
+        except OSError:  # the disk is full: no fault of the model
+            raise
         except Exception as error:  # tf2onnx raises whatever it meets
             reason = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
             raise ValueError(
@@ -65,6 +68,7 @@ def convert(endpoint: Endpoint, plan: delivery.Plan) -> bytes:
             raise ValueError("tf2onnx wrote no file: ONNX has no operation for a part of this model.")
         model = onnx.load(path)
     _name_outputs(model)
+    _name_skipped(model)
     onnx_zeros.compress(model)
     onnx.checker.check_model(model)
     return model.SerializeToString()
@@ -99,3 +103,10 @@ def _name_outputs(model: Any) -> None:
         for node in model.graph.node:
             node.input[:] = [output.name if name == old else name for name in node.input]
             node.output[:] = [output.name if name == old else name for name in node.output]
+
+
+def _name_skipped(model: Any) -> None:
+    """Name the outputs of `Unique` that nobody takes: ONNX Runtime 1.25 and before fails to fold it."""
+    for node in model.graph.node:
+        if node.op_type == "Unique":
+            node.output[:] = [name or f"{node.output[0]}/skipped_{i}" for i, name in enumerate(node.output)]

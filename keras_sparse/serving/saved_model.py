@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,9 @@ def write(
         folder: where to.
         plan: what becomes of the sparse kernels.
         requests: (signature, inputs by name) for warm-up, see `warmup`.
+
+    Raises:
+        OSError: the folder cannot be written: a full disk, say.
     """
     archive: Any = keras.export.ExportArchive()
     with delivery.delivering(plan):
@@ -42,9 +46,23 @@ def write(
             archive.track(resource)
         if plan.variables:
             archive.add_variable_collection("sparse_kernels", [variable.value for variable in plan.variables])
-        archive.write_out(str(folder), verbose=False)
+        with _disk_errors():
+            archive.write_out(str(folder), verbose=False)
     if requests:
-        warmup.write(Path(folder), requests)
+        with _disk_errors():
+            warmup.write(Path(folder), requests)
+
+
+@contextmanager
+def _disk_errors() -> Iterator[None]:
+    """Raise what TensorFlow says of a file that it cannot write as Python does."""
+    import tensorflow as tf
+
+    try:
+        yield
+    except tf.errors.OpError as error:
+        reason = error.message.rpartition("; ")[2].partition(" [Op:")[0]  # path; reason [Op:SaveV2]
+        raise OSError(f"The SavedModel cannot be written: {reason}.") from error
 
 
 def _tables(model: Any) -> list[Any]:
@@ -85,6 +103,7 @@ def write_folder(
 
     Raises:
         FileExistsError: `path` is a file, or has content and may not be replaced.
+        OSError: it cannot be written; what was there still is.
     """
     if versioned and path.exists() and not path.is_dir():
         raise FileExistsError(f"{path} is a file; versions need a folder. Choose another path.")
