@@ -20,7 +20,7 @@ QUICK = --output build/bench/quick --seconds 0.1
 .PHONY: docs reproduce help demo test test-slow test-backends release endurance corners sanitize fuzz lint types format bench bench-quick bench-kernels bench-ceilings bench-peers bench-scale bench-search bench-search-quick bench-picture clean
 
 help:  ## Show this list.
-	@grep -E '^[a-z-]+%?:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+%?):.*## */\1|/' | awk -F'|' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -E '^[a-z-]+%?:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+%?):.*## */\1|/' | awk -F'|' '{printf "  make %-18s %s\n", $$1, $$2}'
 
 demo: $(VENV)/.installed  ## Search for a small, accurate, sparse network on handwritten digits (a few minutes).
 	$(BIN)/ksparse search digits --config examples/demo.toml --output $(OUTPUT) --resume
