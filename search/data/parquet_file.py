@@ -34,11 +34,7 @@ def read_parquet(path: Path, target: str | None) -> Raw:
     try:
         table = pq.ParquetFile(path).read()
     except (pa.ArrowException, OSError) as error:
-        detail = (str(error).strip().splitlines() or [type(error).__name__])[0][:120]
-        raise DataError(
-            f"{name} is not a Parquet file, although its name ends in .parquet, or it is damaged ({detail}). "
-            "Rename it, or write it anew."
-        ) from error
+        raise _damaged(name, error) from error
     table = _without_index(table)
     names: list[str] = table.column_names
     repeated = [column for column, count in Counter(names).items() if count > 1]
@@ -49,8 +45,19 @@ def read_parquet(path: Path, target: str | None) -> Raw:
     if table.num_rows == 0:
         raise DataError(f"{name} has columns but no rows. Expected at least one row of values per class.")
     target = choose_target(names, target, name)
-    columns = {column: _convert(table.column(column), source=name, column=column) for column in names}
+    try:
+        columns = {column: _convert(table.column(column), source=name, column=column) for column in names}
+    except pa.ArrowException as error:  # text that is no UTF-8, with some versions
+        raise _damaged(name, error) from error
     return build(name, columns, target, _locate)
+
+
+def _damaged(name: str, error: Exception) -> DataError:
+    detail = (str(error).strip().splitlines() or [type(error).__name__])[0][:120]
+    return DataError(
+        f"{name} is not a Parquet file, although its name ends in .parquet, or it is damaged ({detail}). "
+        "Rename it, or write it anew."
+    )
 
 
 def _locate(row: int) -> str:
