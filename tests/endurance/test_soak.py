@@ -156,6 +156,7 @@ def soak(file, updates, steps, begin=-1):
     return grown
 
 
+@pytest.mark.slow
 def test_updates_with_saving_in_between_keep_the_invariants(tmp_path):
     soak(tmp_path / "model.keras", 300, steps=50)
 
