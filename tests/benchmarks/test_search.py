@@ -41,7 +41,9 @@ def test_the_volume_is_the_share_of_the_box(problem):
     assert problem.volume([(1 / 3, 1), (0.0, largest**0.5)]) == pytest.approx(0.75)
 
 
-@pytest.mark.parametrize("made", [KerasSparse, RandomSearch, BayesianOptimization, Hyperband])
+@pytest.mark.parametrize(
+    "made", [KerasSparse, RandomSearch, pytest.param(BayesianOptimization, marks=pytest.mark.slow), Hyperband]
+)
 def test_methods_search_the_same_space(made, problem, tmp_path):
     runs = []
     for again in range(2):
