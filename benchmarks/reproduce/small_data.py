@@ -18,7 +18,7 @@ PROTOCOL = """
 Fashion-MNIST: the first 2,000 of the shuffled training pictures, the whole test part; 784-1000³-10, ReLU, ε = 13, ζ =
 0.3 after every epoch, dropout 0.2, SGD 0.05 with momentum 0.9, batch 40, 400 epochs (the settings of SET's authors).
 Initial and new weights of sparse junctions are N(0, 1)/10 and weight decay is 2e-4 on the gradient, as in the authors'
-SciPy program: with He's larger values for newcomers SET is behind the fixed network. Dense ones begin with He's.
+SciPy program; with He's larger values SET was three points behind the fixed network. Dense ones begin with He's.
 "Best" is the best test accuracy of every tenth epoch, as the authors report it: it is chosen on the test part.
 Microarrays (ASU's collection): d-1000-1000-c, ε = 20, dropout 0.2, SGD 0.01 with momentum 0.9, batch 16, 100 epochs,
 standardised features, mean of a stratified 5-fold cross-validation drawn anew for every seed. The published
