@@ -90,10 +90,11 @@ class Scratch {
   float* next_ = nullptr;
 };
 
-inline void zero(float* p, int64_t count) { std::memset(p, 0, count * sizeof(float)); }
+// Not memset, which must not be given a null pointer even for no bytes.
+inline void zero(float* p, int64_t count) { std::fill_n(p, count, 0.0f); }
 
 inline void zero(const Activations& a, int64_t features) {
-  std::memset(a.data, 0, a.batch * features * element_bytes(a.element));
+  std::fill_n(static_cast<char*>(a.data), a.batch * features * element_bytes(a.element), char{0});
 }
 
 // The samples of a tile, from feature `from` on.
