@@ -11,6 +11,8 @@ from typing import Any
 
 import keras_tuner
 
+from keras_sparse.muted import muted
+
 from . import directory as names
 from .base_space import Space
 from .data import Dataset
@@ -33,6 +35,8 @@ from .tuner import SparseTuner
 DEFAULT_TRIALS = 20
 DEFAULT_EPOCHS = 30
 DEFAULT_WEIGHT = 0.1
+_RETRACING = "triggered tf.function retracing"
+"""TensorFlow's advice to build fewer functions; a search has several for every network it trains."""
 
 
 def search(
@@ -140,7 +144,7 @@ def search(
         prepared = prepare(data, space, network, settings)
         asked = prepared.manifest(epochs=epochs, patience=patience, seed=seed, max_trials=trials)
         return _work(me, Path(output).expanduser().absolute(), prepared, asked, report)
-    with claim(output, resume=resume, overwrite=overwrite) as directory:
+    with claim(output, resume=resume, overwrite=overwrite) as directory, muted(_RETRACING):
         prepared = prepare(data, space, network, settings)
         earlier = RunManifest.read(directory)
         trials = max_trials or (earlier.max_trials if earlier else DEFAULT_TRIALS)
@@ -193,7 +197,7 @@ def _work(me: Role, directory: Path, prepared: Prepared, asked: RunManifest, rep
             f"{directory} holds no run. The output directory must be the chief's: one folder that all machines share."
         )
     asked.check_joinable(manifest)
-    with _stopped_clearly():
+    with _stopped_clearly(), muted(_RETRACING):
         prepared.tuner(directory, manifest, report).search(**prepared.fit(manifest.options["epochs"]))
     result = load_result(directory)
     if result is None:

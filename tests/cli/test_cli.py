@@ -76,6 +76,7 @@ class TestSearch:
         assert all(set(entry) >= self.KEYS for entry in [found["best"], *found["trials"], *found["pareto_front"]])
         best = found["best"]
         assert best["classes"] == ["no", "yes"]
+        assert best["columns"] == {"height": "height", "colour": "colour", "weight_in_kg": "weight in kg"}
         assert best["objective"] == min(t["objective"] for t in found["trials"])
         for name in ("run.json", "best.keras", "saved_model/saved_model.pb", "pareto.json", "search.png"):
             assert (out / name).is_file(), name
