@@ -18,7 +18,7 @@ from .base_space import Space
 from .data import Dataset
 from .directory import claim
 from .distributed.local import LocalWorkers, check_main
-from .distributed.roles import LOOPBACK, Role, role
+from .distributed.roles import LOOPBACK, Role, address, role
 from .errors import RunDirectoryError, SearchError
 from .finish import LostNetworkError, finish
 from .front import nothing_found, winner
@@ -188,9 +188,18 @@ def _stopped_clearly() -> Iterator[None]:
 
 def _work(me: Role, directory: Path, prepared: Prepared, asked: RunManifest, report: Reporter) -> SearchResult:
     """Runs trials for a chief until the search has ended; returns its result."""
-    from .distributed.client import await_chief
+    from .distributed.client import ChiefLostError, await_chief
 
-    await_chief(me)
+    total = asked.max_trials
+    report(Progress("workers", 0, total, note=f"Waiting for the chief at {address(me.host, me.port)}."))
+    try:
+        await_chief(me)
+    except ChiefLostError as error:
+        if load_result(directory) is None:
+            raise
+        raise ChiefLostError(
+            f"{error} If the search was to end: {directory} holds its result, which `ksparse report` shows."
+        ) from error
     manifest = RunManifest.read(directory)
     if manifest is None:
         raise RunDirectoryError(

@@ -246,14 +246,22 @@ class TestOthers:
         result = json.loads(stdout)
         assert json.loads((tmp_path / "t" / "results.json").read_text()) == result
         assert result["density"] == pytest.approx(0.5, abs=0.03)
+        assert result["columns"] == {"height": "height", "colour": "colour", "weight_in_kg": "weight in kg"}
         assert stderr.count("epoch ") == 3
         code, stdout, _ = ksparse("inspect", result["model"], "--format", "json")
         report = json.loads(stdout)
         assert code == 0
         assert report["connections"] == result["connections"]
         assert [j["name"] for j in report["junctions"]] == ["hidden_1", "hidden_2", "output"]
-        code, _, _ = ksparse("export", result["model"], tmp_path / "served")
+        code, _, stderr = ksparse("export", result["model"], tmp_path / "served")
         assert code == 0
+        assert (
+            "serving_default takes, for every example, height float32, colour string, weight_in_kg float32\n" in stderr
+        )
+        assert (
+            "features takes, for every example, features float32[5], which the model's layer 'preprocess' makes of"
+            in stderr
+        )
         assert tf.saved_model.load(str(tmp_path / "served")).signatures.keys() == {"serving_default", "features"}
         code, _, stderr = ksparse("export", result["model"], tmp_path / "served")
         assert code == 2

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import socket
 import subprocess
 import sys
 from dataclasses import dataclass, replace
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 from keras_sparse.search import MLPSpace, finish, load_result, repeat, search
 from keras_sparse.search.data import Dataset
+from keras_sparse.search.distributed.roles import Role, WorkersError
 from keras_sparse.search.errors import (
     NoTrialCompletedError,
     OutputDirectoryError,
@@ -305,6 +307,18 @@ def test_the_package_names_what_it_documents():
         assert getattr(package, name).__doc__
     with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
         _ = package.nonsense
+
+
+def test_a_worker_that_comes_too_late_is_told(finished, digits, monkeypatch):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    role = Role("worker", "late", "127.0.0.1", port, timeout=0.1)
+    for name, value in role.environment().items():
+        monkeypatch.setenv(name, value)
+    notes = []
+    with pytest.raises(WorkersError, match=r"No chief has answered at .* holds its result, which `ksparse report`"):
+        search(digits, output=finished.directory, on_progress=lambda event: notes.append(event.note), **OPTIONS)
+    assert notes == [f"Waiting for the chief at 127.0.0.1:{port}."]
 
 
 @dataclass(frozen=True)
