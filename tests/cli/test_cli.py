@@ -114,6 +114,13 @@ class TestSearch:
         assert "holds no finished search" in stderr
         assert f"shown in {out / 'report.html'}" in stderr
         (out / "results.json").write_text(results)
+        (tmp_path / "tuner").mkdir()  # as a SparseTuner alone leaves it
+        (out / "trials").rename(tmp_path / "tuner/trials")
+        code, _, stderr = ksparse("report", tmp_path / "tuner")
+        assert code == 1
+        assert "no winner to show. Its trials so far are shown in" in stderr
+        assert "--resume" not in stderr
+        (tmp_path / "tuner/trials").rename(out / "trials")
 
         before = (out / "results.json").read_bytes()
         code, _, stderr = ksparse(*arguments)
