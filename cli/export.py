@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from .failures import WrongUsage, quiet_tensorflow, reported
 from .inspect import load_model
 
 _FORMATS = {"saved_model": "saved_model", "savedmodel": "saved_model", "litert": "litert", "onnx": "onnx"}
+_SHOWN = 8  # inputs of a signature
 
 
 @click.command()
@@ -71,6 +73,21 @@ def export(
         for layer in written.layers:
             click.echo(f"{layer.layer}: {layer.form} ({layer.reason})", err=True)
         click.echo(f"Wrote {written.format}, {written.bytes:,} bytes, to {written.path}", err=True)
+        for line in _asked(loaded, written.format):
+            click.echo(line, err=True)
+
+
+def _asked(model: Any, kind: str) -> Iterator[str]:
+    """Say what a file takes, signature by signature."""
+    from keras_sparse.serving.endpoints import FEATURES, endpoints, flat, numeric
+
+    for endpoint in endpoints(model) if kind == "saved_model" else [numeric(model)]:
+        specs = flat(endpoint.specs)
+        takes = [f"{spec.name} {spec.dtype}{list(spec.shape[1:]) or ''}" for spec in specs[:_SHOWN]]
+        more = [f"{len(specs) - _SHOWN} more"] if len(specs) > _SHOWN else []
+        behind = ", which the model's layer 'preprocess' makes of raw inputs" if endpoint.name == FEATURES else ""
+        name = endpoint.name if kind == "saved_model" else "It"
+        yield f"{name} takes, for every example, {', '.join([*takes, *more])}{behind}"
 
 
 def _inputs(examples: str, target: str | None) -> Any:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
 
 from .failures import Failure, quiet_tensorflow, reported
@@ -28,12 +30,18 @@ def report(directory: str, html: str | None, style: str) -> None:
         result = load_result(directory)
         page = _write(directory, html, needed=result is None or html is not None)
         if result is None:
-            raise Failure(
-                f"{directory} holds no finished search. Continue the search with `ksparse search DATA --output "
-                f"{directory} --resume`; it reports when it is done."
-                + (f" Its trials so far are shown in {page}." if page else "")
-            )
+            raise Failure(_unfinished(directory) + (f" Its trials so far are shown in {page}." if page else ""))
         print_json(result.to_dict()) if style == "json" else print_search(result.to_dict(), str(result.directory))
+
+
+def _unfinished(directory: str) -> str:
+    from keras_sparse.search.directory import MANIFEST
+
+    found = f"{directory} holds no finished search."
+    if (Path(directory) / MANIFEST).exists():
+        again = f"`ksparse search DATA --output {directory} --resume`"
+        return f"{found} Continue the search with {again}; it reports when it is done."
+    return f"{found} It has no {MANIFEST}, so no `ksparse search` has made it: there is no winner to show."
 
 
 def _write(directory: str, html: str | None, *, needed: bool) -> str | None:

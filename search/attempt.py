@@ -15,6 +15,7 @@ import keras_sparse as ks
 
 from . import measures
 from .best_epoch import BestEpoch
+from .exploring import undeclared
 from .halving import Halving
 from .measures import EpochTimes
 from .networks import evaluation_batch
@@ -85,18 +86,25 @@ class Attempt:
         fit_kwargs = dict(fit_kwargs)
         test_data = fit_kwargs.pop("test_data", None)
         halving = Halving(self._goal, known, fit_kwargs.get("epochs", 1)) if self._early_stopping else None
-        best = BestEpoch(self._goal, unit=self._unit, patience=self._patience, halving=halving, on_epoch=on_epoch)
         hp = self._space.copy()
         hp.values = dict(record.hyperparameters)
+
+        def at_epoch(epoch: int) -> None:
+            self._check_declared(hp)  # not only when all epochs have been trained
+            on_epoch(epoch)
+
+        best = BestEpoch(self._goal, unit=self._unit, patience=self._patience, halving=halving, on_epoch=at_epoch)
         model = None
         times = EpochTimes()
         try:
             model = self._build(hp, record.seed)
+            self._check_declared(hp)
             if (sizes := self._too_large(model)) is not None:
                 broken = self._goal.broken(sizes)
                 record = replace(record, error=f"not trained: {broken}", infeasible=broken, measures=sizes)
             else:
                 self._train(hp, model, [best, times], fit_args, fit_kwargs)
+                self._check_declared(hp)
                 model, figures = self._figures(model, best, times, test_data, fit_kwargs.get("validation_data"))
                 record = replace(record, status="completed", curve=best.curve, **figures)
         except keras_tuner.errors.FatalError:
@@ -114,6 +122,16 @@ class Attempt:
         if not isinstance(model, keras.Model):
             raise keras_tuner.errors.FatalTypeError(f"HyperModel.build must return a keras.Model, got {model!r}.")
         return model
+
+    def _check_declared(self, hp: keras_tuner.HyperParameters) -> None:
+        """Raises where a hyperparameter is asked for of which no proposal and no record would ever know."""
+        if new := undeclared(hp, self._space):
+            raise keras_tuner.errors.FatalValueError(
+                f"The hypermodel asked for {', '.join(map(repr, new))} in a trial, but not when `build` was called "
+                "before the search, so it would keep its default in all trials. Ask for it in `build` (or "
+                "`declare_hyperparameters`, if the hypermodel has one) whatever the other values are, or within "
+                "`hp.conditional_scope`; `fit` can read it with `hp.get`."
+            )
 
     def _too_large(self, model: keras.Model) -> dict[str, float] | None:
         """What the network costs, if it is known not to keep a limit whatever the training does."""

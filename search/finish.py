@@ -66,7 +66,7 @@ def finish(
         served.save(temporary)
     test_metric = _test_metric(served, best, data, metric, evaluation_batch(network))
     export_with_signatures(served, directory / names.SAVED_MODEL, overwrite=True)
-    result = assemble(records.values(), directory, data.classes, test_metric, measures)
+    result = assemble(records.values(), directory, data.classes, test_metric, measures, data.columns)
     write_json(directory / names.PARETO, result.pareto_front)
     title = f"{data.name}: {len(records)} trials, {len(result.pareto_front)} on the Pareto front"
     picture.draw(records.values(), directory / names.PICTURE, title=title, measure=measures[0])
@@ -90,5 +90,5 @@ def _earlier(
         return None
     if not math.isfinite(test_metric):
         return None
-    expected = assemble(records.values(), directory, data.classes, test_metric, measures)
+    expected = assemble(records.values(), directory, data.classes, test_metric, measures, data.columns)
     return found if found.to_dict() == expected.to_dict() else None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,8 @@ class SearchResult:
     """The winner, the Pareto front and every trial of a finished search.
 
     Args:
-        best: The winner: an `Entry` whose "model" is `best.keras` (raw inputs) and that has a "saved_model".
+        best: The winner: an `Entry` whose "model" is `best.keras` (raw inputs) and that has a "saved_model"; of a table
+            also "columns", the name of each of their inputs to the column it takes.
         pareto_front: Entries of the trials on the front, by ascending connections (or what size was measured in).
         trials: Entries of all trials, by index; their "model" takes preprocessed features.
         directory: The run directory.
@@ -84,6 +85,7 @@ def assemble(
     classes: Sequence[Any] | None,
     test_metric: float,
     measures: Sequence[str] = CONNECTIONS,
+    columns: Mapping[str, str] | None = None,
 ) -> SearchResult:
     """The result of a search.
 
@@ -93,13 +95,16 @@ def assemble(
         classes: The class labels, or None for regression.
         test_metric: Test metric of `best.keras`, on raw inputs; it stands for the winner's everywhere.
         measures: What the front weighs against the error.
+        columns: Of a table, names of the inputs to original names.
     """
     records = sorted(records, key=lambda record: record.trial)
     best = winner(records)
     assert best is not None, "no trial completed"
     trials = {record.trial: entry(record, directory, classes) for record in records}
     trials[best.trial]["test_metric"] = test_metric
-    products = {"model": str(directory / names.BEST), "saved_model": str(directory / names.SAVED_MODEL)}
+    products: Entry = {"model": str(directory / names.BEST), "saved_model": str(directory / names.SAVED_MODEL)}
+    if columns:
+        products["columns"] = dict(columns)
     front = [trials[record.trial] for record in pareto_front(records, measures)]
     return SearchResult(trials[best.trial] | products, front, list(trials.values()), directory)
 

@@ -11,12 +11,14 @@ from typing import Any
 
 import keras_tuner
 
+from keras_sparse.muted import muted
+
 from . import directory as names
 from .base_space import Space
 from .data import Dataset
 from .directory import claim
 from .distributed.local import LocalWorkers, check_main
-from .distributed.roles import LOOPBACK, Role, role
+from .distributed.roles import LOOPBACK, Role, address, role
 from .errors import RunDirectoryError, SearchError
 from .finish import LostNetworkError, finish
 from .front import nothing_found, winner
@@ -33,6 +35,8 @@ from .tuner import SparseTuner
 DEFAULT_TRIALS = 20
 DEFAULT_EPOCHS = 30
 DEFAULT_WEIGHT = 0.1
+_RETRACING = "triggered tf.function retracing"
+"""TensorFlow's advice to build fewer functions; a search has several for every network it trains."""
 
 
 def search(
@@ -140,7 +144,7 @@ def search(
         prepared = prepare(data, space, network, settings)
         asked = prepared.manifest(epochs=epochs, patience=patience, seed=seed, max_trials=trials)
         return _work(me, Path(output).expanduser().absolute(), prepared, asked, report)
-    with claim(output, resume=resume, overwrite=overwrite) as directory:
+    with claim(output, resume=resume, overwrite=overwrite) as directory, muted(_RETRACING):
         prepared = prepare(data, space, network, settings)
         earlier = RunManifest.read(directory)
         trials = max_trials or (earlier.max_trials if earlier else DEFAULT_TRIALS)
@@ -184,16 +188,25 @@ def _stopped_clearly() -> Iterator[None]:
 
 def _work(me: Role, directory: Path, prepared: Prepared, asked: RunManifest, report: Reporter) -> SearchResult:
     """Runs trials for a chief until the search has ended; returns its result."""
-    from .distributed.client import await_chief
+    from .distributed.client import ChiefLostError, await_chief
 
-    await_chief(me)
+    total = asked.max_trials
+    report(Progress("workers", 0, total, note=f"Waiting for the chief at {address(me.host, me.port)}."))
+    try:
+        await_chief(me)
+    except ChiefLostError as error:
+        if load_result(directory) is None:
+            raise
+        raise ChiefLostError(
+            f"{error} If the search was to end: {directory} holds its result, which `ksparse report` shows."
+        ) from error
     manifest = RunManifest.read(directory)
     if manifest is None:
         raise RunDirectoryError(
             f"{directory} holds no run. The output directory must be the chief's: one folder that all machines share."
         )
     asked.check_joinable(manifest)
-    with _stopped_clearly():
+    with _stopped_clearly(), muted(_RETRACING):
         prepared.tuner(directory, manifest, report).search(**prepared.fit(manifest.options["epochs"]))
     result = load_result(directory)
     if result is None:

@@ -61,7 +61,7 @@ def train_network(
         on_epoch: Called with a line of text after every epoch.
 
     Returns:
-        The same facts as for a trial of a search: "metric", "val_metric", "test_metric", "density", "connections", ….
+        What is said of the winner of a search: "metric", "val_metric", "test_metric", "density", "connections", ….
 
     Raises:
         OutputDirectoryError: `output` cannot be used as asked.
@@ -119,6 +119,8 @@ def train_network(
             "model": str(directory / names.BEST),
             "saved_model": str(directory / names.SAVED_MODEL),
         }
+        if data.columns:
+            result["columns"] = dict(data.columns)
         with atomic(directory / names.BEST) as temporary:
             served.save(temporary)
         export_with_signatures(served, directory / names.SAVED_MODEL, overwrite=True)

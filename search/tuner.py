@@ -15,6 +15,7 @@ from keras_sparse.files import atomic
 
 from .attempt import Attempt
 from .distributed.roles import role
+from .exploring import explore
 from .front import pareto_front, winner
 from .hparams import TrialSummaries
 from .metrics import canonical
@@ -35,7 +36,9 @@ class SparseTuner(keras_tuner.Tuner):
     process or the fifth of an old one. It is scored and saved at its best epoch, with the topology of that epoch. An
     exception, too little memory or a loss that is not finite fails the trial, not the search.
 
-    Works with any `keras_tuner.HyperModel`: it must compile with the objective's metric. It may have two more things:
+    Works with any `keras_tuner.HyperModel`: it must compile with the objective's metric. `build` is called with each
+    hyperparameter at its ends before the first trial, so that all are known then. Those that `fit` uses have to be
+    asked for in `build`, too; one that turns up later ends the search with an error. It may have two more things:
     `fixed_size = True` says that training does not change the number of connections, so that a network that breaks a
     limit is not trained at all; `finished(model)` returns the network to score and keep for a trained one.
 
@@ -101,6 +104,9 @@ class SparseTuner(keras_tuner.Tuner):
         self.hypermodel.declare_hyperparameters(hp)
         self.oracle.update_space(hp)
         if not hp.space:
+            self.hypermodel.build(hp)  # what is wrong with it is seen here
+            self.oracle.update_space(hp)
+            explore(self.hypermodel, self.oracle)
             self._activate_all_conditions()
 
     def save(self) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ..compute import delivery
+from ..muted import muted
 from . import onnx_zeros
 from .alone import Alone
 from .endpoints import Endpoint
@@ -49,7 +50,14 @@ def convert(endpoint: Endpoint, plan: delivery.Plan) -> bytes:
     check()
     import onnx
 
-    with tempfile.TemporaryDirectory() as folder, delivery.delivering(plan), warnings.catch_warnings():
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        delivery.delivering(plan),
+        warnings.catch_warnings(),
+        muted(
+            "Issue encountered when serializing"
+        ),  # of tables: "probably safe to ignore", it says; answers are checked
+    ):
         warnings.simplefilter("ignore")
         path = Path(folder) / "model.onnx"
         try:

@@ -56,7 +56,7 @@ class Client:
         role: Says where the chief is.
 
     Attributes:
-        finished: Records of the trials that this worker ran.
+        finished: Records of the trials that had ended when the last one was proposed, and of those that ran here.
     """
 
     def __init__(self, oracle: SparseOracle, role: Role) -> None:
@@ -131,6 +131,7 @@ class Client:
             return Trial(hyperparameters, trial_id="", status=status)
         hyperparameters.values = content["hyperparameters"]
         self._pending, self._known = list(content["pending"]), list(content["known"])
+        self.finished |= {other: record for other in self._known if (record := self._record(other)) is not None}
         self._lost, self._epoch = None, 0
         self._trial = self._running = Trial(hyperparameters, trial_id=trial, status=status)
         return self._trial
@@ -161,16 +162,18 @@ class Client:
         """The records this trial may know, from the shared folder."""
         until = time.monotonic() + _FILE_SECONDS
         for other in self._known:
-            while other not in self._read:
-                record = self._oracle.records.read(other)
-                if record is not None:
-                    self._read[other] = record
-                elif time.monotonic() > until:
+            while self._record(other) is None:
+                if time.monotonic() > until:
                     _log.warning("The record of trial %d cannot be seen. Trial %d does without it.", other, index)
                     break
-                else:
-                    time.sleep(_PAUSE)
+                time.sleep(_PAUSE)
         return [self._read[other] for other in self._known if other in self._read]
+
+    def _record(self, index: int) -> TrialRecord | None:
+        """A record in the shared folder, which is read once; None if it cannot be seen yet."""
+        if index not in self._read and (record := self._oracle.records.read(index)) is not None:
+            self._read[index] = record
+        return self._read.get(index)
 
     def network_target(self, index: int) -> Path:
         """Where the network of a trial is written for the chief, which gives it its name."""

@@ -76,6 +76,7 @@ class TestSearch:
         assert all(set(entry) >= self.KEYS for entry in [found["best"], *found["trials"], *found["pareto_front"]])
         best = found["best"]
         assert best["classes"] == ["no", "yes"]
+        assert best["columns"] == {"height": "height", "colour": "colour", "weight_in_kg": "weight in kg"}
         assert best["objective"] == min(t["objective"] for t in found["trials"])
         for name in ("run.json", "best.keras", "saved_model/saved_model.pb", "pareto.json", "search.png"):
             assert (out / name).is_file(), name
@@ -113,6 +114,13 @@ class TestSearch:
         assert "holds no finished search" in stderr
         assert f"shown in {out / 'report.html'}" in stderr
         (out / "results.json").write_text(results)
+        (tmp_path / "tuner").mkdir()  # as a SparseTuner alone leaves it
+        (out / "trials").rename(tmp_path / "tuner/trials")
+        code, _, stderr = ksparse("report", tmp_path / "tuner")
+        assert code == 1
+        assert "no winner to show. Its trials so far are shown in" in stderr
+        assert "--resume" not in stderr
+        (tmp_path / "tuner/trials").rename(out / "trials")
 
         before = (out / "results.json").read_bytes()
         code, _, stderr = ksparse(*arguments)
@@ -245,14 +253,22 @@ class TestOthers:
         result = json.loads(stdout)
         assert json.loads((tmp_path / "t" / "results.json").read_text()) == result
         assert result["density"] == pytest.approx(0.5, abs=0.03)
+        assert result["columns"] == {"height": "height", "colour": "colour", "weight_in_kg": "weight in kg"}
         assert stderr.count("epoch ") == 3
         code, stdout, _ = ksparse("inspect", result["model"], "--format", "json")
         report = json.loads(stdout)
         assert code == 0
         assert report["connections"] == result["connections"]
         assert [j["name"] for j in report["junctions"]] == ["hidden_1", "hidden_2", "output"]
-        code, _, _ = ksparse("export", result["model"], tmp_path / "served")
+        code, _, stderr = ksparse("export", result["model"], tmp_path / "served")
         assert code == 0
+        assert (
+            "serving_default takes, for every example, height float32, colour string, weight_in_kg float32\n" in stderr
+        )
+        assert (
+            "features takes, for every example, features float32[5], which the model's layer 'preprocess' makes of"
+            in stderr
+        )
         assert tf.saved_model.load(str(tmp_path / "served")).signatures.keys() == {"serving_default", "features"}
         code, _, stderr = ksparse("export", result["model"], tmp_path / "served")
         assert code == 2

@@ -1,15 +1,18 @@
 """The whole search on a handful of images: its files, its JSON, its refusals and its repairs."""
 
 import json
+import logging
+import socket
 import subprocess
 import sys
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import keras
 import numpy as np
 import pytest
-from keras_sparse.search import MLPSpace, finish, load_result, search
+from keras_sparse.search import MLPSpace, finish, load_result, repeat, search
 from keras_sparse.search.data import Dataset
+from keras_sparse.search.distributed.roles import Role, WorkersError
 from keras_sparse.search.errors import (
     NoTrialCompletedError,
     OutputDirectoryError,
@@ -304,3 +307,53 @@ def test_the_package_names_what_it_documents():
         assert getattr(package, name).__doc__
     with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
         _ = package.nonsense
+
+
+def test_a_worker_that_comes_too_late_is_told(finished, digits, monkeypatch):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    role = Role("worker", "late", "127.0.0.1", port, timeout=0.1)
+    for name, value in role.environment().items():
+        monkeypatch.setenv(name, value)
+    notes = []
+    with pytest.raises(WorkersError, match=r"No chief has answered at .* holds its result, which `ksparse report`"):
+        search(digits, output=finished.directory, on_progress=lambda event: notes.append(event.note), **OPTIONS)
+    assert notes == [f"Waiting for the chief at 127.0.0.1:{port}."]
+
+
+@dataclass(frozen=True)
+class Bent(MLPSpace):
+    """A space of one's own: it chooses the activation, too."""
+
+    activations: tuple[str, ...] = ("relu", "tanh")
+
+    def declare_network(self, hp):
+        super().declare_network(hp)
+        hp.Choice("activation", list(self.activations), ordered=False)
+
+    def build(self, values, n_in, n_out, **options):
+        return replace(self, activation=values["activation"]).mlp(values, n_in, n_out, **options)
+
+    def mlp(self, values, n_in, n_out, **options):
+        return super().build(values, n_in, n_out, **options)
+
+
+def test_a_space_of_ones_own_is_searched_resumed_and_repeated(digits, tmp_path, monkeypatch):
+    said = []
+    handler = logging.Handler()
+    handler.emit = lambda record: said.append(record.getMessage())
+    monkeypatch.setattr(logging.getLogger("tensorflow"), "handlers", [handler])
+    space = Bent(hidden_layers=(1, 1), units=(16,), batch_sizes=(64,), activations=("tanh",))
+    options = {"output": tmp_path / "run", "space": space, "epochs": 1, "seed": 3}
+    search(digits, max_trials=1, **options)
+    result = search(digits, max_trials=5, resume=True, **options)
+    assert not said  # no advice to build fewer functions
+    assert [trial["hyperparameters"]["activation"] for trial in result.trials] == ["tanh"] * 5
+    network = keras.models.load_model(result.trials[4]["model"])
+    assert network.get_layer("hidden_1").activation is keras.activations.tanh
+    again = repeat(digits, tmp_path / "run", 4, space=space)
+    assert again.objective == result.trials[4]["objective"]
+    with pytest.raises(RunDirectoryError, match="Hand it over"):
+        repeat(digits, tmp_path / "run", 4)
+    with pytest.raises(ResumeMismatchError, match=r"units: \[16\] -> \[17\]"):
+        repeat(digits, tmp_path / "run", 4, space=replace(space, units=(17,)))

@@ -209,6 +209,53 @@ def test_any_hypermodel_with_hyperparameters_of_its_own(tmp_path, parts):
     assert ks.inspect(best).connections == min(records.values(), key=lambda record: record.objective).connections
 
 
+class Looping(keras_tuner.HyperModel):
+    """Asks for hyperparameters in a loop and behind a branch, without telling KerasTuner, as its guides do."""
+
+    def build(self, hp):
+        layers = [ks.SparseDense(hp.Int(f"units_{i}", 8, 16), density=0.5) for i in range(hp.Int("layers", 1, 3))]
+        if hp.Choice("end", ["plain", "dropped", "broken"]) == "dropped":
+            layers.append(keras.layers.Dropout(hp.Float("rate", 0.1, 0.5)))
+        elif hp.get("end") == "broken":
+            raise ValueError("no such end")
+        if hp.Boolean("wide"):
+            with hp.conditional_scope("wide", [True]):
+                layers.append(ks.SparseDense(hp.Int("more", 4, 8), density=0.5))
+        model = keras.Sequential([keras.Input((12,)), *layers, keras.layers.Dense(3, activation="softmax")])
+        model.compile("adam", loss="sparse_categorical_crossentropy", metrics=["accuracy"])
+        return model
+
+
+def test_hyperparameters_of_branches_are_known_before_the_first_trial(tmp_path, parts):
+    tuner = tuner_on(tmp_path / "a", Looping(), max_trials=12)
+    space = [hp.name for hp in tuner.oracle.get_space().space]
+    assert sorted(space) == sorted(["layers", "units_0", "units_1", "units_2", "end", "rate", "wide", "more"])
+    again = tuner_on(tmp_path / "b", Looping(), max_trials=12)
+    assert [hp.name for hp in again.oracle.get_space().space] == space
+    records = search(tuner, parts, epochs=1)
+    assert len({record.hyperparameters["units_2"] for record in records.values()}) > 2
+    for record in records.values():
+        assert record.completed == (record.hyperparameters["end"] != "broken")
+        assert ("more" in record.hyperparameters) == record.hyperparameters["wide"]
+        if record.completed:
+            first, *_ = ks.inspect(tuner.load_model(tuner.oracle.trials[f"{record.trial:04d}"])).junctions
+            assert first.shape == (12, record.hyperparameters["units_0"])
+
+
+class Late(Looping):
+    def fit(self, hp, model, *args, **kwargs):
+        hp.Float("zeta", 0.1, 0.4)
+        return super().fit(hp, model, *args, **kwargs)
+
+
+def test_a_hyperparameter_no_proposal_can_know_ends_the_search_at_once(tmp_path, parts):
+    seen = []
+    with pytest.raises(keras_tuner.errors.FatalError, match=r"'zeta'.*Ask for it in `build`"):
+        search(tuner_on(tmp_path, Late(), on_progress=seen.append), parts, epochs=50)
+    assert [progress.event for progress in seen] == ["search", "trial"]  # no second epoch, no other trial
+    assert not list((tmp_path / "trials").glob("*.json"))
+
+
 class Counting(keras.callbacks.Callback):
     """Fails if it is not a fresh copy in every trial."""
 

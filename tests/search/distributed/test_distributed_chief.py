@@ -128,8 +128,12 @@ def test_two_workers_share_the_trials(running, tmp_path):
     third = b.create_trial("")
     assert b.pending(2) == [0]
     assert [record.trial for record in b.known_to(2)] == [1]
+    assert sorted(b.finished) == [1]
     hand_in(b, third)
     hand_in(a, first)
+    fourth = a.create_trial("")
+    assert sorted(a.finished) == [0, 1, 2]  # those of others, too: that is what it counts
+    hand_in(a, fourth)
     finish(running, a)
     running.end()
     assert running.error is None
