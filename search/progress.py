@@ -16,10 +16,10 @@ class Progress:
 
     Args:
         event: "search" (it starts or goes on), "trial" (one starts), "epoch" (one of its epochs ended), "result" (the
-            trial ended), "workers" (one has joined, left or died, or
-            waits for its chief), "finish" (the winner is being written) or "done".
-        done: Trials finished so far, those of an earlier run included. A worker counts those it knows of:
-            what had ended when its trial was proposed, and its own.
+            trial ended), "workers" (one has joined, left or died, or waits for its chief), "finish" (the winner is
+            being written) or "done".
+        done: Trials finished so far, those of an earlier run included. A worker counts those it knows of: what had
+            ended when its trial was proposed, and its own.
         total: Trials to run in all.
         trial: Index of the trial, with "trial", "epoch" and "result".
         epoch: Epochs of the trial done.

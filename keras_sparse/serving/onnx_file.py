@@ -17,6 +17,7 @@ from .alone import Alone
 from .endpoints import Endpoint
 
 OPSET = 18
+_FALSE_ALARM = "Issue encountered when serializing"  # of tables: "probably safe to ignore"; answers are checked
 _MISSING = "ONNX needs packages that are not installed: {}. Install them with: pip install 'keras-sparse[onnx]'."
 
 
@@ -54,9 +55,7 @@ def convert(endpoint: Endpoint, plan: delivery.Plan) -> bytes:
         tempfile.TemporaryDirectory() as folder,
         delivery.delivering(plan),
         warnings.catch_warnings(),
-        muted(
-            "Issue encountered when serializing"
-        ),  # of tables: "probably safe to ignore", it says; answers are checked
+        muted(_FALSE_ALARM),
     ):
         warnings.simplefilter("ignore")
         path = Path(folder) / "model.onnx"
