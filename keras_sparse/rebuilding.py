@@ -31,6 +31,11 @@ def rebuilt(model: keras.Model, edit: Callable[[Config], Config] | None = None) 
         return keras.saving.deserialize_keras_object(config, safe_mode=False)
 
 
+def compile_config(model: keras.Model) -> Config:
+    """Return how `model` is compiled, with its optimizer, which Keras forgets when it saves a model as .h5."""
+    return {"optimizer": keras.saving.serialize_keras_object(model.optimizer), **(model.get_compile_config() or {})}
+
+
 def _edited(value: Any, edit: Callable[[Config], Config]) -> Any:
     if isinstance(value, dict):
         if "class_name" in value and isinstance(value.get("config"), dict):

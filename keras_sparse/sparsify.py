@@ -10,7 +10,7 @@ from typing import Any, cast
 import keras
 
 from .junctions import layers
-from .rebuilding import rebuilt
+from .rebuilding import compile_config, rebuilt
 from .topology.densities import DensityRule, check_density
 from .twins import NAMES, TWINS, copy_weights, twin_config, why_dense
 
@@ -114,7 +114,7 @@ def sparsify(
     object.__setattr__(twin, "sparsify_report", report)  # not a list that Keras tracks
     _log.info("%s", report)
     if getattr(model, "compiled", False):
-        twin.compile_from_config(model.get_compile_config())
+        twin.compile_from_config(compile_config(model))
     return twin
 
 

@@ -1,4 +1,6 @@
+import copy
 import gc
+import pickle
 import weakref
 
 import keras
@@ -340,6 +342,18 @@ class TestModels:
         assert rewires[0].history[0]["explored"] == rewires[1].history[0]["explored"]
         for a, b in zip(lazy.weights, ready.weights):
             assert np.array_equal(a, b)
+
+    @pytest.mark.parametrize("policy", [ks.SET(0.3), ks.RigL(), ks.SNFS(), ks.DeepR()])
+    def test_a_copy_does_the_same(self, policy, problem):
+        """KerasTuner copies the callbacks of a search for every training."""
+        first = ks.Rewire(policy, every=4)
+        models, rewires = [network(), network()], [first, copy.deepcopy(first)]
+        for model, rewire in zip(models, rewires):
+            model.fit(*problem, epochs=2, shuffle=False, verbose=0, callbacks=[rewire])
+        assert rewires[0].history
+        assert rewires[0].history == rewires[1].history
+        assert all(np.array_equal(a, b) for a, b in zip(*map(snapshot, models), strict=True))
+        assert pickle.loads(pickle.dumps(ks.Rewire(policy))).history == []
 
     def test_models_are_forgotten(self, problem):
         references = []
