@@ -126,8 +126,11 @@ class _Plan:
         self._rules, self._seed = [_checked(rule) for rule in rules], seed
         self._used: set[int] = set()
         self._waiting: dict[str, list[keras.layers.Layer]] = {}
+        self._normalized: set[int] = set()  # layers whose wrapper computes with the whole kernel
         for layer in layers(model):
             self._waiting.setdefault(layer.name, []).append(layer)
+            if isinstance(layer, keras.layers.SpectralNormalization):
+                self._normalized.add(id(layer.layer))
         self._reasons: dict[str, str] = {}
         self._shared: dict[Any, dict[str, Any]] = {}
         self.made = 0
@@ -149,6 +152,8 @@ class _Plan:
     def _twin(self, config: dict[str, Any], dense: type, layer: keras.layers.Layer) -> dict[str, Any]:
         choice = self._choice(layer)
         reason = why_dense(layer) or ("" if choice else "a rule says so, or no density was given")
+        if id(layer) in self._normalized:
+            reason = "SpectralNormalization needs the whole kernel"
         if not reason and choice is not None:
             seed = {} if self._seed is None else {_seed_name(dense): self._seed + self.made}
             try:

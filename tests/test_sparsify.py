@@ -136,6 +136,7 @@ def test_what_cannot_be_sparse_is_left_and_explained():
             Strange(6, name="strange"),
             layers.Dense(5, kernel_initializer="orthogonal", name="orthogonal"),
             layers.EinsumDense("ab,cb->ac", output_shape=5, name="turned"),
+            layers.SpectralNormalization(layers.Dense(4, name="normalized")),
             layers.Dense(2, name="plain"),
         ]
     )
@@ -144,6 +145,8 @@ def test_what_cannot_be_sparse_is_left_and_explained():
     assert "subclass of Dense" in report["strange"].reason
     assert "rthogonal" in report["orthogonal"].reason
     assert "not one product" in report["turned"].reason
+    assert report["normalized"].after == "Dense"
+    assert "SpectralNormalization" in report["normalized"].reason
     assert report["plain"].after == "SparseDense"
 
 
