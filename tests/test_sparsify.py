@@ -214,6 +214,19 @@ def test_every_kind_of_kernel_is_found_and_keeps_its_weights(shape, parts):
     assert sparse(x).shape == (3, 2)
 
 
+def test_operations_between_layers_of_the_same_name():
+    """Keras has an `Add` layer and an `Add` operation; MobileNetV3 uses both."""
+    x = keras.Input((6,))
+    y = layers.Dense(6)(x)
+    y = layers.Multiply()([layers.Add()([x, y]) + 3.0, y * 0.5])
+    dense = keras.Model(x, layers.Dense(2)(y))
+    data = np.random.default_rng(0).normal(size=(5, 6)).astype("float32")
+    full = ks.sparsify(dense, 1.0, keep_weights=True)
+    np.testing.assert_allclose(full.predict(data, verbose=0), dense.predict(data, verbose=0), atol=1e-5)
+    small = ks.resize(ks.sparsify(dense, 0.5), "fit")
+    assert small(data).shape == (5, 2)
+
+
 def test_a_network_of_keras_applications():
     model = keras.applications.MobileNetV2(weights=None, input_shape=(32, 32, 3), classes=10, alpha=0.35)
     sparse = ks.sparsify(model, 0.2, seed=0)
