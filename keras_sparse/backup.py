@@ -182,7 +182,7 @@ class Backup(keras.callbacks.Callback):
             variable.assign(_typed(arrays[f"variable_{i}"], variable))
         for junction, fingerprint in zip(found, meta["slots"], strict=True):
             assert junction.kernel.connectivity is not None  # raises ValueError for what is no topology
-            junction.kernel.slots_fingerprint = fingerprint
+            junction.kernel.restore_slots_mark(fingerprint)
         try:
             self._restore_callbacks(meta, arrays)
         except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:

@@ -35,7 +35,8 @@ def rebuilt(model: keras.Model, edit: Callable[[Config], Config] | None = None) 
 
 def compile_config(model: keras.Model) -> Config:
     """Return how `model` is compiled, with its optimizer, which Keras forgets when it saves a model as .h5."""
-    return {"optimizer": keras.saving.serialize_keras_object(model.optimizer), **(model.get_compile_config() or {})}
+    config: Config = dict(model.get_compile_config() or {})
+    return {"optimizer": keras.saving.serialize_keras_object(model.optimizer), **config}
 
 
 def _edited(value: Any, edit: Callable[[Config], Config]) -> Any:

@@ -105,7 +105,7 @@ def reset(optimizer: Any, kernel: SparseKernel) -> None:
     """Give every slot of `kernel` its initial value, and note that the slots belong to the topology again."""
     values = kernel.host_values()
     carry(optimizer, kernel, Move(np.zeros(len(values), bool), np.arange(len(values))), values)
-    kernel.mark_slots_aligned()
+    kernel.mark_slots_aligned(optimizer)
 
 
 def iterations(optimizer: Any) -> int:

@@ -388,6 +388,35 @@ class TestModels:
         gc.collect()
         assert [reference() for reference in references] == [None] * 3
 
+    def test_two_models_share_a_layer(self, problem, caplog):
+        """Each has an optimizer, whose slots must not stay behind when the other's rewiring moves connections."""
+        x, y = problem
+        inputs = keras.Input((12,))
+        shared = ks.SparseDense(16, density=0.3, seed=1, name="shared")
+        hidden = shared(inputs)
+        models = [keras.Model(inputs, keras.layers.Dense(3)(hidden)) for _ in range(2)]
+        for model in models:
+            model.compile(keras.optimizers.Adam(0.01), LOSS)
+
+        def fit(model, epochs):
+            caplog.clear()
+            model.fit(x, y, epochs=epochs, verbose=0, callbacks=[ks.Rewire(ks.SET(0.5))])
+            return "another optimizer" in caplog.text
+
+        def moments(model):
+            return [s.variable.numpy() for s in optimizer_state.slots(model.optimizer, shared.kernel.values)]
+
+        one, other = models
+        assert not fit(one, 1)
+        assert not fit(other, 1)  # its slots are new, and nothing has moved
+        assert not fit(one, 3)
+        assert any(slot.any() for slot in moments(other))
+        ks.Rewire(ks.SET(0.0)).attach(other)
+        assert not any(slot.any() for slot in moments(other))
+        assert not fit(other, 2)
+        assert fit(one, 1)
+        assert not fit(one, 1)
+
     def test_frozen_layers_are_left_alone_unless_named(self, problem):
         model = network()
         model.get_layer("hidden").trainable = False
