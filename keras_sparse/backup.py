@@ -14,6 +14,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from . import shuffling
 from .callback_list import running
 from .compute.exporting import read
 from .files import atomic
@@ -28,10 +29,10 @@ class Backup(keras.callbacks.Callback):
     """Saves the whole state of training at the end of every epoch, and goes on from it after a crash.
 
     A file holds every variable of the model (weights, topologies, the seed generators of dropout), of the optimizer
-    (slots, iterations, learning rate), the histories of `Rewire` and the epoch. It is written under a temporary name
-    and renamed, so a run killed at any moment and started again with the same command ends bit-identical to one that
-    was never interrupted. Keras' `BackupAndRestore` writes weights and epoch in two places and leaves the seed
-    generators out.
+    (slots, iterations, learning rate), the histories of `Rewire`, the epoch, and the global random numbers that `fit`
+    shuffles arrays by. It is written under a temporary name and renamed, so a run killed at any moment and started
+    again with the same command ends bit-identical to one that was never interrupted. Keras' `BackupAndRestore` writes
+    weights and epoch in two places and leaves the seed generators out.
 
     What lies outside the model must be a function of the epoch too: `fit` with arrays and
     `keras.utils.set_random_seed` is; a `tf.data` pipeline that reshuffles in every iteration is not.
@@ -137,6 +138,7 @@ class Backup(keras.callbacks.Callback):
         for i, state in enumerate(states):
             arrays |= {f"rewire_{i}_{name}": array for name, array in state["arrays"].items()}
         included = [_callback_state(callback, f"callback_{i}", arrays) for i, callback in enumerate(self.include)]
+        arrays |= shuffling.state()
         return arrays, {
             "format": _FORMAT,
             "variables": [_describe(variable) for variable in variables],
@@ -182,11 +184,15 @@ class Backup(keras.callbacks.Callback):
             variable.assign(_typed(arrays[f"variable_{i}"], variable))
         for junction, fingerprint in zip(found, meta["slots"], strict=True):
             assert junction.kernel.connectivity is not None  # raises ValueError for what is no topology
-            junction.kernel.slots_fingerprint = fingerprint
+            junction.kernel.restore_slots_mark(fingerprint)
         try:
             self._restore_callbacks(meta, arrays)
         except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
             raise _damaged(path, f"the state of a callback: {error}") from error
+        try:
+            shuffling.restore(arrays)
+        except (KeyError, ValueError) as error:
+            raise _damaged(path, f"how arrays are shuffled: {error}") from error
         self._resumed = meta
         return meta["epoch"]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any, cast
+from weakref import WeakKeyDictionary
 
 import keras
 import numpy as np
@@ -93,6 +94,8 @@ class SparseKernel:
         )
         # Not read back from the variables: inside a tf.function they have no value yet.
         self.slots_fingerprint = self._storage.first_fingerprint
+        # The same for each optimizer that it was rewired with: models with optimizers of their own may share a layer.
+        self._left: WeakKeyDictionary[Any, int] = WeakKeyDictionary()
         self.next_capacity: int | None = None
         self.parts = 1  # equal ranges of outputs that rewiring sees as kernels of their own
         self.constraint: constraints.ConnectionConstraint | None = None
@@ -314,6 +317,7 @@ class SparseKernel:
         move = optimizer_state.Move.from_source(len(before), self.layout.match(before, connectivity))
         optimizer_state.carry(optimizer, self, move, values)
         self.replace(connectivity, values)
+        self.mark_slots_aligned(optimizer)
 
     def replace(self, connectivity: Connectivity, values: NDArray[Any]) -> None:
         """Write connections that are in storage order and whose optimizer slots have been carried along."""
@@ -383,14 +387,33 @@ class SparseKernel:
 
         def load() -> None:
             write()
-            self.slots_fingerprint = slots_fingerprint
+            self.restore_slots_mark(slots_fingerprint)
 
         return load
 
-    def mark_slots_aligned(self) -> None:
-        """Note that the optimizer's slots belong to the connections that exist now."""
-        self.slots_fingerprint = self._storage.fingerprint()
+    def restore_slots_mark(self, fingerprint: int) -> None:
+        """Note that the optimizer's slots, which come from a file, too, belong to the topology with `fingerprint`."""
+        self.slots_fingerprint = fingerprint
+        self._left.clear()
 
-    def slots_aligned(self) -> bool:
-        """Return whether the optimizer's slots belong to the connections that exist now."""
-        return self.slots_fingerprint == self._storage.fingerprint()
+    def mark_slots_aligned(self, optimizer: Any = None) -> None:
+        """Note that the slots, those of `optimizer` if it is given, belong to the connections that exist now."""
+        self.slots_fingerprint = self._storage.fingerprint()
+        if optimizer is not None:
+            self._left[optimizer] = self.slots_fingerprint
+
+    def slots_aligned(self, optimizer: Any = None, now: int | None = None) -> bool:
+        """Return whether the slots, those of `optimizer` if it is given, belong to the connections that exist now.
+
+        An optimizer that has stepped without ever rewiring the kernel, as others did, is not known to.
+
+        Args:
+            optimizer: a Keras optimizer, or None.
+            now: the kernel's fingerprint, if it is known.
+        """
+        now = self._storage.fingerprint() if now is None else now
+        if optimizer is None or not self._left:
+            return self.slots_fingerprint == now
+        if optimizer not in self._left and not host.view(optimizer.iterations).array:  # its slots are new
+            return self.slots_fingerprint == now
+        return self._left.get(optimizer) == now

@@ -21,7 +21,9 @@ def rebuilt(model: keras.Model, edit: Callable[[Config], Config] | None = None) 
         model: a built model.
         edit: is shown every serialized object within, and returns it or what shall take its place.
     """
-    scope = {type(layer).__name__: type(layer) for layer in layers(model)}  # classes that nobody registered
+    kinds = {type(layer) for layer in layers(model)}
+    # Classes that nobody registered. Keras has layers and operations of one name, and finds its own.
+    scope = {kind.__name__: kind for kind in kinds if not kind.__module__.startswith("keras.")}
     with keras.saving.CustomObjectScope(scope), _sharing():
         config = keras.saving.serialize_keras_object(model)
     config.pop("compile_config", None)
@@ -29,6 +31,12 @@ def rebuilt(model: keras.Model, edit: Callable[[Config], Config] | None = None) 
         config = _edited(config, edit)
     with keras.saving.CustomObjectScope(scope), _sharing():
         return keras.saving.deserialize_keras_object(config, safe_mode=False)
+
+
+def compile_config(model: keras.Model) -> Config:
+    """Return how `model` is compiled, with its optimizer, which Keras forgets when it saves a model as .h5."""
+    config: Config = dict(model.get_compile_config() or {})
+    return {"optimizer": keras.saving.serialize_keras_object(model.optimizer), **config}
 
 
 def _edited(value: Any, edit: Callable[[Config], Config]) -> Any:

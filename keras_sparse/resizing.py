@@ -12,7 +12,7 @@ import numpy as np
 
 from .compute import host
 from .junctions import Junction, junctions, layers
-from .rebuilding import rebuilt
+from .rebuilding import compile_config, rebuilt
 from .rewiring import optimizer_state
 
 
@@ -126,7 +126,7 @@ def _copy_variables(old: list[Any], new: list[Any], skipped: set[int]) -> None:
 
 def _compile(model: keras.Model, copy: keras.Model, found: list[Junction], twins: list[Junction]) -> None:
     """Compile `copy` as `model` is, and carry the optimizer's state along."""
-    copy.compile(**keras.saving.deserialize_keras_object(model.get_compile_config()))
+    copy.compile(**keras.saving.deserialize_keras_object(compile_config(model)))
     optimizer: Any = model.optimizer
     if not optimizer.built:
         return

@@ -10,7 +10,7 @@ from typing import Any, cast
 import keras
 
 from .junctions import layers
-from .rebuilding import rebuilt
+from .rebuilding import compile_config, rebuilt
 from .topology.densities import DensityRule, check_density
 from .twins import NAMES, TWINS, copy_weights, twin_config, why_dense
 
@@ -114,7 +114,7 @@ def sparsify(
     object.__setattr__(twin, "sparsify_report", report)  # not a list that Keras tracks
     _log.info("%s", report)
     if getattr(model, "compiled", False):
-        twin.compile_from_config(model.get_compile_config())
+        twin.compile_from_config(compile_config(model))
     return twin
 
 
@@ -126,8 +126,11 @@ class _Plan:
         self._rules, self._seed = [_checked(rule) for rule in rules], seed
         self._used: set[int] = set()
         self._waiting: dict[str, list[keras.layers.Layer]] = {}
+        self._normalized: set[int] = set()  # layers whose wrapper computes with the whole kernel
         for layer in layers(model):
             self._waiting.setdefault(layer.name, []).append(layer)
+            if isinstance(layer, keras.layers.SpectralNormalization):
+                self._normalized.add(id(layer.layer))
         self._reasons: dict[str, str] = {}
         self._shared: dict[Any, dict[str, Any]] = {}
         self.made = 0
@@ -149,6 +152,8 @@ class _Plan:
     def _twin(self, config: dict[str, Any], dense: type, layer: keras.layers.Layer) -> dict[str, Any]:
         choice = self._choice(layer)
         reason = why_dense(layer) or ("" if choice else "a rule says so, or no density was given")
+        if id(layer) in self._normalized:
+            reason = "SpectralNormalization needs the whole kernel"
         if not reason and choice is not None:
             seed = {} if self._seed is None else {_seed_name(dense): self._seed + self.made}
             try:

@@ -373,7 +373,7 @@ def an_interrupted_run_goes_on():
         keras.utils.set_random_seed(3)
         model = perceptron()
         callbacks = [ks.Rewire(ks.RigL(0.3)), *([ks.Backup(folder)] if folder else []), *more]
-        model.fit(*points(), epochs=5, batch_size=32, shuffle=False, verbose=0, callbacks=callbacks)
+        model.fit(*points(), epochs=5, batch_size=32, verbose=0, callbacks=callbacks)
         return model
 
     whole = train(None)

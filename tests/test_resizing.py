@@ -66,6 +66,17 @@ def test_fits_and_leaves_the_old_one_alone(problem, tmp_path):
     assert (tmp_path / "small.keras").stat().st_size < (tmp_path / "large.keras").stat().st_size
 
 
+def test_after_saving_as_h5(problem, tmp_path):
+    """Keras takes the optimizer out of the model's compile configuration when it writes that format."""
+    model = network()
+    model.compile(keras.optimizers.Adam(0.01), LOSS)
+    model.fit(*problem, epochs=1, verbose=0)
+    model.save(tmp_path / "old.h5")
+    small = ks.resize(model)
+    assert state_of(model, "hidden") == state_of(small, "hidden")
+    assert len(small.optimizer.variables) == len(model.optimizer.variables)
+
+
 def test_training_goes_on_as_it_would_have(problem):
     """Dropout's state, slots, iterations, the rewiring's random numbers: all the same."""
     model = network()

@@ -111,6 +111,7 @@ def test_attention_gets_sparse_projections(attention):
 def test_trains_is_rewired_and_comes_back_from_a_file(tmp_path):
     dense = mlp()
     dense.compile(keras.optimizers.Adam(0.01), "sparse_categorical_crossentropy", metrics=["accuracy"])
+    dense.save(tmp_path / "dense.h5")  # Keras takes the optimizer out of the compile configuration then
     sparse = ks.sparsify(dense, density=0.3, seed=0)
     assert isinstance(sparse.optimizer, keras.optimizers.Adam)
     x, y = np.random.default_rng(0).normal(size=(64, 20)), np.arange(64) % 3
@@ -135,6 +136,7 @@ def test_what_cannot_be_sparse_is_left_and_explained():
             Strange(6, name="strange"),
             layers.Dense(5, kernel_initializer="orthogonal", name="orthogonal"),
             layers.EinsumDense("ab,cb->ac", output_shape=5, name="turned"),
+            layers.SpectralNormalization(layers.Dense(4, name="normalized")),
             layers.Dense(2, name="plain"),
         ]
     )
@@ -143,6 +145,8 @@ def test_what_cannot_be_sparse_is_left_and_explained():
     assert "subclass of Dense" in report["strange"].reason
     assert "rthogonal" in report["orthogonal"].reason
     assert "not one product" in report["turned"].reason
+    assert report["normalized"].after == "Dense"
+    assert "SpectralNormalization" in report["normalized"].reason
     assert report["plain"].after == "SparseDense"
 
 
@@ -208,6 +212,19 @@ def test_every_kind_of_kernel_is_found_and_keeps_its_weights(shape, parts):
     left = [entry.before for entry in sparse.sparsify_report if entry.reason]
     assert left == (["DepthwiseConv2D"] if len(shape) == 3 else [])
     assert sparse(x).shape == (3, 2)
+
+
+def test_operations_between_layers_of_the_same_name():
+    """Keras has an `Add` layer and an `Add` operation; MobileNetV3 uses both."""
+    x = keras.Input((6,))
+    y = layers.Dense(6)(x)
+    y = layers.Multiply()([layers.Add()([x, y]) + 3.0, y * 0.5])
+    dense = keras.Model(x, layers.Dense(2)(y))
+    data = np.random.default_rng(0).normal(size=(5, 6)).astype("float32")
+    full = ks.sparsify(dense, 1.0, keep_weights=True)
+    np.testing.assert_allclose(full.predict(data, verbose=0), dense.predict(data, verbose=0), atol=1e-5)
+    small = ks.resize(ks.sparsify(dense, 0.5), "fit")
+    assert small(data).shape == (5, 2)
 
 
 def test_a_network_of_keras_applications():

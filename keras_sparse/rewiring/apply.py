@@ -102,6 +102,7 @@ class Plan:
             self._constrain(values)
         optimizer_state.carry(optimizer, kernel, self._move, values, mean_second_moment=mean_second_moment)
         kernel.replace_index(self._ids, self._rows, values, state)
+        kernel.mark_slots_aligned(optimizer)
 
     def _revalue(self, state: KernelState) -> None:
         """Write new values of the same connections."""

@@ -36,18 +36,13 @@ class Journal:
         """Another model is rewired from now on."""
         self._explored, self._seen = {}, {}
 
-    def look(self, junction: Junction, fingerprint: int) -> bool:
-        """Count the connections of a topology that came from elsewhere as tried.
-
-        Returns:
-            Whether the kernel's slots belong to its topology.
-        """
+    def look(self, junction: Junction, fingerprint: int) -> None:
+        """Count the connections of a topology that came from elsewhere as tried."""
         if self._seen.get(junction.number) != fingerprint:
             connectivity = junction.kernel.connectivity  # decoding checks it
             explored = self._explored.setdefault(junction.number, Explored(junction.kernel.shape))
             explored.add(connectivity.inputs, connectivity.outputs)
             self._seen[junction.number] = fingerprint
-        return junction.kernel.slots_fingerprint == fingerprint
 
     def add(self, junction: Junction, plan: Plan, *, step: int, final: bool) -> dict[str, Any]:
         """Return the entry of an update that was applied."""

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
 _EMA = "_model_variables_moving_average"
 _NO_SLOTS = ("_variables", "_trainable_variables")
-_SECOND_MOMENTS = ("velocities", "velocity_hats", "u")  # of Adam and its kin, and of RMSprop; Adamax
+# Of Adam and its kin, and of RMSprop; of Adamax, Adafactor, and Muon, which takes Adam for vectors.
+_SECOND_MOMENTS = ("velocities", "velocity_hats", "u", "v", "adam_velocities")
 
 
 class Slot(NamedTuple):
@@ -39,7 +40,7 @@ def slots(optimizer: Any, values: keras.Variable) -> list[Slot]:
 
     Keras' optimizers keep one list per kind of slot, in the order of their variables: momentums, velocities,
     accumulators, accumulated gradients, moving averages. Every such list is found by its form, not by its name, so
-    optimizers of other people work as well.
+    optimizers of other people work as well; dicts by the variable's path, too, such as those of Muon in Keras 3.12.
     """
     found = []
     for part in _parts(optimizer):
@@ -48,9 +49,14 @@ def slots(optimizer: Any, values: keras.Variable) -> list[Slot]:
         if place is None:
             continue
         for name, entries in vars(part).items():
-            if name in _NO_SLOTS or not isinstance(entries, list) or len(entries) != len(variables):
+            if name in _NO_SLOTS:
                 continue
-            entry = entries[place]
+            if isinstance(entries, list) and len(entries) == len(variables):
+                entry = entries[place]
+            elif isinstance(entries, dict):
+                entry = entries.get(values.path)
+            else:
+                continue
             if isinstance(entry, keras.Variable) and entry is not values and entry.shape == values.shape:
                 found.append(Slot(name.lstrip("_"), entry, _initial(part, name)))
     return found
@@ -99,7 +105,7 @@ def reset(optimizer: Any, kernel: SparseKernel) -> None:
     """Give every slot of `kernel` its initial value, and note that the slots belong to the topology again."""
     values = kernel.host_values()
     carry(optimizer, kernel, Move(np.zeros(len(values), bool), np.arange(len(values))), values)
-    kernel.mark_slots_aligned()
+    kernel.mark_slots_aligned(optimizer)
 
 
 def iterations(optimizer: Any) -> int:

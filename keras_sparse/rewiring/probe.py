@@ -31,6 +31,10 @@ class Recorded:
         self._kernels: set[int] = set()
         self._parts: dict[tuple[int, int], list[tuple[Any, Any]]] = {}  # by kernel and replica
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Let copies begin empty: KerasTuner copies callbacks, and what was recorded is of other kernels."""
+        return Recorded, ()
+
     @contextmanager
     def collecting(self, junctions: Sequence[Junction]) -> Iterator[None]:
         """Record what is traced or run inside; functions traced inside record whenever they run."""

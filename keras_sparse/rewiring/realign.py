@@ -39,15 +39,15 @@ def realign_junctions(found: Iterable[Junction], optimizer: Any, *, force: bool 
     """Do what `realign` does for the given junctions."""
     reset = []
     for junction in found:
-        if junction.kernel.slots_aligned() and not force:
+        if junction.kernel.slots_aligned(optimizer) and not force:
             continue
         if optimizer_state.slots(optimizer, junction.kernel.values):
             reset.append(junction.name)
         optimizer_state.reset(optimizer, junction.kernel)
     if reset:
         _log.warning(
-            "The topology of %s was exchanged without the optimizer's state (set_weights, or EarlyStopping's restore): "
-            "the optimizer's slots of these layers start anew.",
+            "The topology of %s was exchanged without the optimizer's state (set_weights, EarlyStopping's restore, or "
+            "rewiring with another optimizer): the optimizer's slots of these layers start anew.",
             ", ".join(reset),
         )
     return reset

@@ -113,6 +113,8 @@ class Rewirer:
             if junction.kernel.state().last_iteration > iteration:  # a new optimizer counts from 0
                 junction.kernel.note(replace(junction.kernel.state(), last_iteration=iteration))
         self._look(self._junctions)
+        for junction in self._junctions:
+            junction.kernel.mark_slots_aligned(self._optimizer)
         self._begin(iteration)
         return self
 
@@ -286,7 +288,11 @@ class Rewirer:
     def _look(self, junctions: Sequence[Junction]) -> list[Index]:
         """Notice topologies that came from elsewhere: count their connections as tried, and reset the slots."""
         indices = [junction.kernel.index() for junction in junctions]
-        strays = [j for j, (_, _, now) in zip(junctions, indices, strict=True) if not self._journal.look(j, now)]
+        strays = []
+        for junction, (_, _, now) in zip(junctions, indices, strict=True):
+            self._journal.look(junction, now)
+            if not junction.kernel.slots_aligned(self._optimizer, now):
+                strays.append(junction)
         realign_junctions(strays, self._optimizer)
         return indices
 

@@ -1,4 +1,6 @@
+import copy
 import gc
+import pickle
 import weakref
 
 import keras
@@ -32,7 +34,21 @@ def snapshot(model):
     return [w.numpy().copy() for w in [*model.variables, *model.optimizer.variables]]
 
 
+class ByPath(keras.optimizers.Optimizer):
+    """Keeps its slots in a dict, as Muon did in Keras 3.12."""
+
+    def build(self, variables):
+        super().build(variables)
+        self.speeds = {v.path: self.add_variable_from_reference(v, name="speed") for v in variables}
+
+    def update_step(self, gradient, variable, learning_rate):
+        speed = self.speeds[self._trainable_variables[self._get_variable_index(variable)].path]
+        self.assign(speed, 0.9 * speed + gradient)
+        self.assign_sub(variable, learning_rate * speed)
+
+
 OPTIMIZERS = {
+    "by path": lambda: ByPath(0.01),
     "sgd momentum": lambda: keras.optimizers.SGD(0.05, momentum=0.9),
     "nesterov": lambda: keras.optimizers.SGD(0.05, momentum=0.9, nesterov=True),
     "adam": lambda: keras.optimizers.Adam(0.01),
@@ -46,13 +62,17 @@ OPTIMIZERS = {
     "ftrl": lambda: keras.optimizers.Ftrl(0.05, initial_accumulator_value=0.2),
     "lion": lambda: keras.optimizers.Lion(0.01),
     "lamb": lambda: keras.optimizers.Lamb(0.01),
+    "adafactor": lambda: keras.optimizers.Adafactor(0.01),
     "ema": lambda: keras.optimizers.SGD(0.05, momentum=0.9, use_ema=True, ema_momentum=0.5),
     "accumulation": lambda: keras.optimizers.Adam(0.01, gradient_accumulation_steps=3),
     "loss scaling": lambda: keras.optimizers.LossScaleOptimizer(keras.optimizers.Adam(0.01)),
 }
+if keras.__version__ >= "3.13":  # earlier ones fail on TensorFlow
+    OPTIMIZERS["muon"] = lambda: keras.optimizers.Muon(0.01)
 NUMBER_OF_SLOTS = {
-    "sgd momentum": 1, "nesterov": 1, "adam": 2, "amsgrad": 3, "adamw": 2, "rmsprop": 3, "nadam": 2, "adagrad": 1,
-    "adadelta": 2, "adamax": 2, "ftrl": 2, "lion": 1, "lamb": 2, "ema": 2, "accumulation": 3, "loss scaling": 2,
+    "by path": 1, "sgd momentum": 1, "nesterov": 1, "adam": 2, "amsgrad": 3, "adamw": 2, "rmsprop": 3, "nadam": 2,
+    "adagrad": 1, "adadelta": 2, "adamax": 2, "ftrl": 2, "lion": 1, "lamb": 2, "adafactor": 1, "muon": 2, "ema": 2,
+    "accumulation": 3, "loss scaling": 2,
 }  # fmt: skip
 
 
@@ -94,9 +114,13 @@ def test_slots_follow_their_connections(name, problem):
     assert np.all(np.isfinite(kernel.host_values()))
 
 
-@pytest.mark.parametrize("name", ["adam", "adamax", "rmsprop", "sgd momentum"])
+@pytest.mark.parametrize(
+    "name", ["adam", "adamax", "rmsprop", "adafactor", "sgd momentum", *(["muon"] if "muon" in OPTIMIZERS else [])]
+)
 def test_newcomers_may_start_at_the_mean_second_moment(name, problem):
-    moments = {"adam": "velocities", "adamax": "u", "rmsprop": "velocities"}.get(name)
+    moments = {
+        "adam": "velocities", "adamax": "u", "rmsprop": "velocities", "adafactor": "v", "muon": "adam_velocities",
+    }.get(name)  # fmt: skip
     model = network(OPTIMIZERS[name]())
     model.fit(*problem, batch_size=32, epochs=2, verbose=0)
     kernel = model.get_layer("hidden").kernel
@@ -341,6 +365,18 @@ class TestModels:
         for a, b in zip(lazy.weights, ready.weights):
             assert np.array_equal(a, b)
 
+    @pytest.mark.parametrize("policy", [ks.SET(0.3), ks.RigL(), ks.SNFS(), ks.DeepR()])
+    def test_a_copy_does_the_same(self, policy, problem):
+        """KerasTuner copies the callbacks of a search for every training."""
+        first = ks.Rewire(policy, every=4)
+        models, rewires = [network(), network()], [first, copy.deepcopy(first)]
+        for model, rewire in zip(models, rewires):
+            model.fit(*problem, epochs=2, shuffle=False, verbose=0, callbacks=[rewire])
+        assert rewires[0].history
+        assert rewires[0].history == rewires[1].history
+        assert all(np.array_equal(a, b) for a, b in zip(*map(snapshot, models), strict=True))
+        assert pickle.loads(pickle.dumps(ks.Rewire(policy))).history == []
+
     def test_models_are_forgotten(self, problem):
         references = []
         for _ in range(3):
@@ -351,6 +387,35 @@ class TestModels:
         keras.utils.clear_session()
         gc.collect()
         assert [reference() for reference in references] == [None] * 3
+
+    def test_two_models_share_a_layer(self, problem, caplog):
+        """Each has an optimizer, whose slots must not stay behind when the other's rewiring moves connections."""
+        x, y = problem
+        inputs = keras.Input((12,))
+        shared = ks.SparseDense(16, density=0.3, seed=1, name="shared")
+        hidden = shared(inputs)
+        models = [keras.Model(inputs, keras.layers.Dense(3)(hidden)) for _ in range(2)]
+        for model in models:
+            model.compile(keras.optimizers.Adam(0.01), LOSS)
+
+        def fit(model, epochs):
+            caplog.clear()
+            model.fit(x, y, epochs=epochs, verbose=0, callbacks=[ks.Rewire(ks.SET(0.5))])
+            return "another optimizer" in caplog.text
+
+        def moments(model):
+            return [s.variable.numpy() for s in optimizer_state.slots(model.optimizer, shared.kernel.values)]
+
+        one, other = models
+        assert not fit(one, 1)
+        assert not fit(other, 1)  # its slots are new, and nothing has moved
+        assert not fit(one, 3)
+        assert any(slot.any() for slot in moments(other))
+        ks.Rewire(ks.SET(0.0)).attach(other)
+        assert not any(slot.any() for slot in moments(other))
+        assert not fit(other, 2)
+        assert fit(one, 1)
+        assert not fit(one, 1)
 
     def test_frozen_layers_are_left_alone_unless_named(self, problem):
         model = network()

@@ -215,7 +215,11 @@ def test_probe():
 
 
 def test_probe_gives_up_in_time(monkeypatch):
-    monkeypatch.setattr(net.socket, "create_connection", lambda *a, **k: time.sleep(30))
+    def late(*a, **k):
+        time.sleep(30)
+        raise TimeoutError
+
+    monkeypatch.setattr(net.socket, "create_connection", late)
     start = time.monotonic()
     assert net.unreachable(["http://a.example/x", "http://b.example/x"], timeout=0.3) == "a.example"
     assert time.monotonic() - start < 2
