@@ -3,7 +3,8 @@
 1. One search for the whole front, on five sixths of the training part; the rest is for validation.
 2. For every size the three networks of it that validate best and fit, their densities raised to fill the size, are
    trained longer on the same examples; the one that validates best is taken.
-3. It is trained once more on the whole training part and evaluated on the test part, for the first time.
+3. Its dropout is raised as long as it validates better: trials are too short for large networks to overfit.
+4. It is trained once more on the whole training part and evaluated on the test part, for the first time.
 
 Every step is kept when it is done, and the trials of the search, too.
 """
@@ -14,29 +15,22 @@ import dataclasses
 import math
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
-import keras
-import keras_tuner
-import numpy as np
-from keras_sparse.search import data as data_module
-from keras_sparse.search.data import Dataset, load
-from keras_sparse.search.hypermodel import SparseHyperModel, cosine
-from keras_sparse.search.placing import informative
+from keras_sparse.search.data import load
 from keras_sparse.search.progress import Progress
 from keras_sparse.search.run import search
 from keras_sparse.search.space import MLPSpace
-
-import keras_sparse as ks
 
 from ..reproduce.data import tfds_folder
 from ..reproduce.experiment import Setting
 from ..reproduce.records import Records
 from ..reproduce.runner import duration
+from . import trainings
 
 DATA = ("mnist", "fashion_mnist")
 SIZES = (1000, 2000, 4000, 7900, 30000)
@@ -67,12 +61,17 @@ SPACE = MLPSpace(
     scaling="shared",
 )
 CANDIDATES = 3
+DROPOUT_STEP = 0.1
 PROTOCOL = """
 One search a data set, on five sixths of the training examples; the three best by validation at every size trained
-longer on the same ones, the best of these by validation on all of them, and tested then for the first time. No
-augmentation. Parameters count connections and biases; batch normalisation is folded into them. The rival is dense, on
-pixels averaged 2×2, with one hidden layer as wide as fits, trained the same way on all training examples.
+longer on the same ones, the best of these with more dropout, too, as long as it validates better; then trained on all
+of them, and tested for the first time. No augmentation. Parameters count connections and biases; batch normalisation
+is folded into them. The rival is dense, on pixels averaged 2×2, with one hidden layer as wide as fits, trained the same
+way on all training examples.
 """
+
+Validated = tuple[Mapping[str, Any], Mapping[str, Any]]  # hyperparameters and what they gave
+Validate = Callable[[Mapping[str, Any]], Mapping[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -122,15 +121,17 @@ def run(name: str, plan: Plan, output: Path, data_dir: Path | None, seed: int = 
         steps.keep("search", {}, {"front": len(found.pareto_front)}, time.perf_counter() - began)
     rows = []
     for size in plan.sizes:
+
+        def validate(values: Mapping[str, Any], size: int = size) -> dict[str, Any]:
+            return steps.do(f"validated {size}", values, partial(trainings.validate, data, SPACE, values, plan.final))
+
         candidates = [filled(values, size) for values in fitting(found.trials, size)]
-        validated = [steps.do(f"validated {size}", v, partial(_validate, data, v, plan)) for v in candidates]
-        if not validated:
+        if not candidates:
             continue
-        best = max(range(len(validated)), key=lambda i: validated[i]["validation"])
-        values = candidates[best]
-        tested = steps.do(f"tested {size}", values, partial(_test, data, values, plan))
-        rival = steps.do(f"rival {size}", {"size": size}, partial(_rival, data, size, plan))
-        rows.append((size, values, validated[best], tested, rival))
+        values, validated = regularized(*max(((v, validate(v)) for v in candidates), key=_validation), validate)
+        tested = steps.do(f"tested {size}", values, partial(trainings.test, data, SPACE, values, plan.final))
+        rival = steps.do(f"rival {size}", {"size": size}, partial(trainings.rival, data, size, plan.final))
+        rows.append((size, values, validated, tested, rival))
     return table(name, rows, plan)
 
 
@@ -165,6 +166,27 @@ def filled(values: Mapping[str, Any], size: int, n_in: int = 784, n_out: int = 1
         middle = math.sqrt(low * high)
         low, high = (middle, high) if count(raised(middle)) <= size else (low, middle)
     return raised(low)
+
+
+def regularized(values: Mapping[str, Any], validated: Mapping[str, Any], validate: Validate) -> Validated:
+    """Return hyperparameters and what they gave, the dropout raised as long as that validates better.
+
+    Args:
+        values: hyperparameters.
+        validated: what they gave.
+        validate: trains a network.
+    """
+    best = values, validated
+    while (share := round(best[0].get("dropout", 0.0) + DROPOUT_STEP, 3)) < 1:
+        more = {**values, "dropout": share}
+        if _validation(tried := (more, validate(more))) <= _validation(best):
+            break
+        best = tried
+    return best
+
+
+def _validation(validated: Validated) -> float:
+    return validated[1]["validation"]
 
 
 def table(name: str, rows: Sequence[tuple[int, Any, Any, Any, Any]], plan: Plan) -> str:
@@ -232,72 +254,3 @@ def _tell(name: str) -> Any:
             )
 
     return tell
-
-
-def _validate(data: Dataset, values: Mapping[str, Any], plan: Plan) -> dict[str, Any]:
-    """Train on the training part; the last epoch, as with all of the data."""
-    network, (_, validation, _) = _trained(data, values, plan)
-    return {"validation": _accuracy(network, validation), "parameters": ks.inspect(network).parameters}
-
-
-def _test(data: Dataset, values: Mapping[str, Any], plan: Plan) -> dict[str, Any]:
-    """Train on the training and the validation part."""
-    network, (_, _, test) = _trained(_whole(data), values, plan)
-    return {"test": _accuracy(network, test), "parameters": ks.inspect(network).parameters}
-
-
-def _trained(data: Dataset, values: Mapping[str, Any], plan: Plan) -> tuple[keras.Model, list[Any]]:
-    parts = _parts(data)
-    (x, y), _, _ = parts
-    hypermodel = SparseHyperModel(
-        SPACE, n_in=x.shape[1], n_out=10, task="classification", n_train=len(y), informative=informative(x)
-    )
-    keras.utils.clear_session()
-    keras.utils.set_random_seed(0)
-    hp = keras_tuner.HyperParameters()
-    hp.values = dict(values)
-    model = hypermodel.build(hp)
-    hypermodel.fit(hp, model, x, y, epochs=plan.final, verbose=0)
-    return hypermodel.finished(model), parts
-
-
-def _rival(data: Dataset, size: int, plan: Plan) -> dict[str, Any]:
-    """A dense network on averages of 2×2 pixels."""
-    (x, y), _, (x_test, y_test) = _parts(_whole(data))
-    x, x_test = (_pooled(part) for part in (x, x_test))
-    width = max(1, (size - 10) // (x.shape[1] + 11))
-    keras.utils.clear_session()
-    keras.utils.set_random_seed(0)
-    layers = keras.layers
-    hidden = [
-        layers.Dense(width, kernel_initializer="he_normal"),
-        layers.BatchNormalization(),
-        layers.Activation("relu"),
-    ]
-    model: Any = keras.Sequential([keras.Input(x.shape[1:]), *hidden, layers.Dense(10, activation="softmax")])
-    rate: Any = cosine(1e-2, plan.final * math.ceil(len(y) / 128))
-    model.compile(
-        keras.optimizers.Adam(rate), "sparse_categorical_crossentropy", metrics=["accuracy"], steps_per_execution=50
-    )
-    model.fit(x, y, batch_size=128, epochs=plan.final, verbose=0)
-    return {"test": _accuracy(model, (x_test, y_test)), "parameters": width * (x.shape[1] + 11) + 10}
-
-
-def _whole(data: Dataset) -> Dataset:
-    """The data with the validation part in the training part."""
-    x, y = (np.concatenate([getattr(data, f"{k}_train"), getattr(data, f"{k}_val")]) for k in ("x", "y"))
-    return dataclasses.replace(data, x_train=x, y_train=y)
-
-
-def _parts(data: Dataset) -> list[Any]:
-    preprocessing = data_module.fit(data, shared=True)
-    raw = ((data.x_train, data.y_train), (data.x_val, data.y_val), (data.x_test, data.y_test))
-    return [(preprocessing.features(x), preprocessing.target(y)) for x, y in raw]
-
-
-def _pooled(x: Any) -> Any:
-    return x.reshape(-1, 14, 2, 14, 2).mean(axis=(2, 4)).reshape(len(x), -1)
-
-
-def _accuracy(model: Any, part: Any) -> float:
-    return float(model.evaluate(*part, batch_size=1024, verbose=0, return_dict=True)["accuracy"])

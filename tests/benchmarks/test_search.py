@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT))  # benchmarks are not installed
 
 from benchmarks.reproduce.records import Records  # noqa: E402
-from benchmarks.search import __main__, compare, deep_n_cheap  # noqa: E402
+from benchmarks.search import __main__, compare, deep_n_cheap, trainings  # noqa: E402
 from benchmarks.search.keras_tuner_methods import BayesianOptimization, Hyperband, RandomSearch  # noqa: E402
 from benchmarks.search.methods import Chebyshev, KerasSparse  # noqa: E402
 from benchmarks.search.problem import Outcome, Problem  # noqa: E402
@@ -168,6 +168,22 @@ def test_networks_are_chosen_by_validation_alone():
     assert [v["trial"] for v in deep_n_cheap.fitting(trials, 1000)] == [5, 2, 0]
 
 
+def test_dropout_is_raised_while_that_validates_better():
+    seen = []
+
+    def validate(values):
+        seen.append(values)
+        return {"validation": 1 - abs(values["dropout"] - 0.3)}
+
+    values = {"units_1": 30, "dropout": 0.1}
+    best, validated = deep_n_cheap.regularized(values, {"validation": 0.8}, validate)
+    assert best == {"units_1": 30, "dropout": 0.3}
+    assert validated == {"validation": 1.0}
+    assert [v["dropout"] for v in seen] == [0.2, 0.3, 0.4]
+    values = {"units_1": 30, "dropout": 0.9}
+    assert deep_n_cheap.regularized(values, {"validation": 0.1}, validate) == (values, {"validation": 0.1})
+
+
 def test_the_aims_are_in_the_table():
     values = {"hidden_layers": 2, "units_1": 30, "units_2": 20}
     row = (1000, values, {"validation": 0.95}, {"test": 0.9541, "parameters": 998}, {"test": 0.9, "parameters": 838})
@@ -177,7 +193,7 @@ def test_the_aims_are_in_the_table():
 
 def test_pooling():
     x = np.arange(784, dtype=float).reshape(1, 28, 28)
-    assert deep_n_cheap._pooled(x)[0, :2].tolist() == [14.5, 16.5]
+    assert trainings.pooled(x)[0, :2].tolist() == [14.5, 16.5]
 
 
 def test_unknown_comparisons_are_told(monkeypatch, capsys):
@@ -202,18 +218,18 @@ def pixels():
 
 
 def test_networks_of_the_front_and_their_rival_are_trained(pixels):
-    plan = deep_n_cheap.Plan(final=8)
+    space = deep_n_cheap.SPACE
     values = {"hidden_layers": 1, "units_1": 20, "density_1": 0.03, "density_output": 0.6, "dropout": 0.1}
     values = deep_n_cheap.filled(values | {"zeta": 0.3, "learning_rate": 0.02, "batch_size": 128}, 1000)
-    validated = deep_n_cheap._validate(pixels, values, plan)
-    tested = deep_n_cheap._test(pixels, values, plan)
+    validated = trainings.validate(pixels, space, values, 8)
+    tested = trainings.test(pixels, space, values, 8)
     assert 970 < validated["parameters"] == tested["parameters"] <= 1000
     assert 0 <= validated["validation"] <= 1
     assert 0 <= tested["test"] <= 1
-    assert deep_n_cheap._test(pixels, values, plan) == tested
-    rival = deep_n_cheap._rival(pixels, 1000, plan)
+    assert trainings.test(pixels, space, values, 8) == tested
+    rival = trainings.rival(pixels, 1000, 8)
     assert rival["parameters"] == 4 * 196 + 4 + 4 * 10 + 10
-    assert len(deep_n_cheap._whole(pixels).y_train) == 80
+    assert len(trainings.whole(pixels).y_train) == 80
 
 
 def test_steps_are_done_once(tmp_path):
