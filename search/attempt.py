@@ -127,8 +127,8 @@ class Attempt:
         """Raises where a hyperparameter is asked for of which no proposal and no record would ever know."""
         if new := undeclared(hp, self._space):
             raise keras_tuner.errors.FatalValueError(
-                f"The hypermodel asked for {', '.join(map(repr, new))} in a trial, but not when `build` was called "
-                "before the search, so it would keep its default in all trials. Ask for it in `build` (or "
+                f"The hypermodel asked for {', '.join(map(repr, new))} in a trial, but not when `build` and `fit` were "
+                "called before the search, so it would keep its default in all trials. Ask for it in `build` (or "
                 "`declare_hyperparameters`, if the hypermodel has one) whatever the other values are, or within "
                 "`hp.conditional_scope`; `fit` can read it with `hp.get`."
             )

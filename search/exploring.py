@@ -1,9 +1,10 @@
-"""Which hyperparameters a hypermodel has: found by building networks at the ends of those that are known."""
+"""Which hyperparameters a hypermodel has: found by calling it at the ends of those that are known."""
 
 from __future__ import annotations
 
+import copy
 import logging
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Callable, Collection, Hashable, Iterator, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -23,18 +24,32 @@ def explore(hypermodel: Any, oracle: keras_tuner.Oracle) -> None:
         hypermodel: Has `build`. Networks that it cannot build are left out; trials that need them fail by themselves.
         oracle: Knows what `build` asks for at the defaults.
     """
-    tried: set[Hashable] = set()
-    while probes := [probe for probe in _probes(oracle.get_space()) if probe[0] not in tried]:
-        for key, chosen in probes:
-            tried.add(key)
-            hp = oracle.get_space()
-            hp.values = _at(hp, chosen)
-            try:
-                hypermodel.build(hp)
-            except Exception:
-                _log.debug("No network could be built with %s.", chosen, exc_info=True)
-            oracle.update_space(hp)
-            keras.utils.clear_session()
+    _explore(oracle, hypermodel.build)
+
+
+def explore_fit(
+    hypermodel: Any, oracle: keras_tuner.Oracle, fit_args: Sequence[Any], fit_kwargs: Mapping[str, Any]
+) -> None:
+    """Declares to an oracle what `fit` asks for beside `build`, as in `model.fit(*args, batch_size=hp.Choice(…))`.
+
+    `fit` is called as in a trial, but ends where it first uses the model: with everything at its default, and with each
+    hyperparameter of its own at its ends.
+
+    Args:
+        hypermodel: Has `build` and `fit`.
+        oracle: Knows what `build` asks for.
+        fit_args: What `fit` is given after the model.
+        fit_kwargs: The same, by name.
+    """
+    built = {hp.name for hp in oracle.get_space().space}
+    callbacks = list(fit_kwargs.get("callbacks", []))
+
+    def fit(hp: keras_tuner.HyperParameters) -> None:
+        given = {"verbose": 0, **fit_kwargs, "callbacks": copy.deepcopy(callbacks)}
+        hypermodel.fit(hp, _unusable(hypermodel.build(hp)), *fit_args, **given)
+
+    _call(oracle, fit, {})
+    _explore(oracle, fit, known=built)
 
 
 def undeclared(hp: keras_tuner.HyperParameters, space: keras_tuner.HyperParameters) -> list[str]:
@@ -43,9 +58,42 @@ def undeclared(hp: keras_tuner.HyperParameters, space: keras_tuner.HyperParamete
     return list(dict.fromkeys(other.name for other in hp.space if other.name not in known))
 
 
-def _probes(space: keras_tuner.HyperParameters) -> Iterator[tuple[Hashable, dict[str, Any]]]:
-    """What to try, each with a key: every hyperparameter at each of its ends or options, where it is active."""
+def _explore(oracle: keras_tuner.Oracle, ask: Callable[[Any], object], known: Collection[str] = frozenset()) -> None:
+    """Calls `ask` at the ends of every hyperparameter but the known ones, until it asks for no more."""
+    tried: set[Hashable] = set()
+    while probes := [probe for probe in _probes(oracle.get_space(), known) if probe[0] not in tried]:
+        for key, chosen in probes:
+            tried.add(key)
+            _call(oracle, ask, chosen)
+
+
+def _call(oracle: keras_tuner.Oracle, ask: Callable[[Any], object], chosen: Mapping[str, Any]) -> None:
+    hp = oracle.get_space()
+    hp.values = _at(hp, chosen)
+    try:
+        ask(hp)
+    except Exception:
+        _log.debug("The hypermodel was not called to its end with %s.", chosen, exc_info=True)
+    oracle.update_space(hp)
+    keras.utils.clear_session()
+
+
+def _unusable(model: keras.Model) -> keras.Model:
+    """The same model, which from now on raises where it would compute."""
+
+    def used(*args: Any, **kwargs: Any) -> None:
+        raise RuntimeError("The model is not to be trained yet.")
+
+    for name in ("fit", "evaluate", "predict", "train_on_batch", "test_on_batch", "predict_on_batch", "call"):
+        setattr(model, name, used)
+    return model
+
+
+def _probes(space: keras_tuner.HyperParameters, known: Collection[str]) -> Iterator[tuple[Hashable, dict[str, Any]]]:
+    """What to try, each with a key: every hyperparameter but the known at its ends or options, where it is active."""
     for hp in space.space:
+        if hp.name in known:
+            continue
         scope = {condition.name: condition.values[0] for condition in hp.conditions}
         conditions = tuple((condition.name, tuple(condition.values)) for condition in hp.conditions)
         for value in _ends(hp):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -15,9 +16,10 @@ from keras_sparse.files import atomic
 
 from .attempt import Attempt
 from .distributed.roles import role
-from .exploring import explore
+from .exploring import explore, explore_fit
 from .front import pareto_front, winner
 from .hparams import TrialSummaries
+from .hypermodel import SparseHyperModel
 from .metrics import canonical
 from .oracle import OBJECTIVE, AbandonedError, SparseOracle
 from .progress import Progress, Reporter
@@ -37,8 +39,8 @@ class SparseTuner(keras_tuner.Tuner):
     exception, too little memory or a loss that is not finite fails the trial, not the search.
 
     Works with any `keras_tuner.HyperModel`: it must compile with the objective's metric. `build` is called with each
-    hyperparameter at its ends before the first trial, so that all are known then. Those that `fit` uses have to be
-    asked for in `build`, too; one that turns up later ends the search with an error. It may have two more things:
+    hyperparameter at its ends before the first trial, so that all are known then; an own `fit`, too, up to where it
+    first uses the model. One that turns up later ends the search with an error. It may have two more things:
     `fixed_size = True` says that training does not change the number of connections, so that a network that breaks a
     limit is not trained at all; `finished(model)` returns the network to score and keep for a trained one.
 
@@ -109,6 +111,12 @@ class SparseTuner(keras_tuner.Tuner):
             explore(self.hypermodel, self.oracle)
             self._activate_all_conditions()
 
+    def _explore_fit(self, fit_args: Sequence[Any], fit_kwargs: Mapping[str, Any]) -> None:
+        """Declares what `fit` asks for, if it is the hypermodel's own."""
+        if type(self.hypermodel).fit not in (keras_tuner.HyperModel.fit, SparseHyperModel.fit):
+            given = {name: value for name, value in fit_kwargs.items() if name != "test_data"}
+            explore_fit(self.hypermodel, self.oracle, fit_args, given)
+
     def save(self) -> None:
         """Does nothing: the records are the state."""
 
@@ -123,6 +131,7 @@ class SparseTuner(keras_tuner.Tuner):
             *fit_args: See `run_trial`.
             **fit_kwargs: See `run_trial`.
         """
+        self._explore_fit(fit_args, fit_kwargs)
         if self.role.kind == "chief":
             from .distributed.chief import Chief
 
@@ -198,6 +207,7 @@ class SparseTuner(keras_tuner.Tuner):
         Returns:
             The new record; with the same number of threads on such a machine it is equal, but for measured seconds.
         """
+        self._explore_fit(fit_args, fit_kwargs)
         finished = self.oracle.records.read_all()
         known = [other for i, other in finished.items() if i < record.trial and i not in record.pending]
         start = TrialRecord(

@@ -85,6 +85,7 @@ class Client:
         Raises:
             ChiefLostError: The chief does not answer for the time-out. The main thread is interrupted for it.
         """
+        self._me = Caller(self._role.name, identity(self._oracle))  # the space is whole now
         self._over.clear()
         self._lost = None
         beat = threading.Thread(

@@ -148,7 +148,7 @@ class Moody(SparseHyperModel):
 
     def __init__(self, *ways):
         super().__init__(SPACE, n_in=12, n_out=3, task="classification")
-        self.ways = list(ways)
+        self.ways = ["before the first trial", *ways]
 
     def fit(self, hp, model, *args, **kwargs):
         way = self.ways.pop(0)
@@ -242,17 +242,51 @@ def test_hyperparameters_of_branches_are_known_before_the_first_trial(tmp_path, 
             assert first.shape == (12, record.hyperparameters["units_0"])
 
 
+class Fitting(Looping):
+    """Asks for hyperparameters in `fit`, as KerasTuner's guides do; trains by itself if it is told to."""
+
+    def fit(self, hp, model, x, y, callbacks, **kwargs):
+        self.seen = [*getattr(self, "seen", []), (hp.get("layers"), x.shape)]
+        batch_size = hp.Choice("batch_size", [16, 64])
+        if hp.Boolean("noisy"):
+            x = x + hp.Float("noise", 0.01, 0.1)
+        if hp.Boolean("loop"):
+            model(x[:1], training=True)
+            raise ValueError("no loop here")
+        return model.fit(x, y, batch_size=batch_size, callbacks=callbacks, **kwargs)
+
+
+def test_hyperparameters_of_fit_are_known_before_the_first_trial(tmp_path, parts):
+    mine = Fitting()
+    tuner = tuner_on(tmp_path, mine, max_trials=12)
+    records = search(tuner, parts, epochs=1)
+    tried = [record.hyperparameters for record in records.values()]
+    assert len({hp["noise"] for hp in tried if hp["noisy"]}) > 2
+    assert {hp["batch_size"] for hp in tried} == {16, 64}
+    for record in records.values():
+        fails = record.hyperparameters["loop"] or record.hyperparameters["end"] == "broken"
+        assert record.completed != fails
+    reached = sum(hp["end"] != "broken" for hp in tried)
+    assert len(mine.seen) == reached + 5  # before: at the defaults, and at the other end of each of its own
+    again = tuner_on(tmp_path / "b", Fitting(), max_trials=12)
+    record = next(record for record in records.values() if record.completed)
+    assert again.repeat(record, parts[0][0], parts[0][1], validation_data=parts[1], epochs=1).objective == (
+        record.objective
+    )
+
+
 class Late(Looping):
     def fit(self, hp, model, *args, **kwargs):
+        history = super().fit(hp, model, *args, **kwargs)
         hp.Float("zeta", 0.1, 0.4)
-        return super().fit(hp, model, *args, **kwargs)
+        return history
 
 
-def test_a_hyperparameter_no_proposal_can_know_ends_the_search_at_once(tmp_path, parts):
+def test_a_hyperparameter_no_proposal_can_know_ends_the_search(tmp_path, parts):
     seen = []
     with pytest.raises(keras_tuner.errors.FatalError, match=r"'zeta'.*Ask for it in `build`"):
-        search(tuner_on(tmp_path, Late(), on_progress=seen.append), parts, epochs=50)
-    assert [progress.event for progress in seen] == ["search", "trial"]  # no second epoch, no other trial
+        search(tuner_on(tmp_path, Late(), on_progress=seen.append), parts, epochs=2)
+    assert [progress.event for progress in seen] == ["search", "trial", "epoch", "epoch"]  # no other trial
     assert not list((tmp_path / "trials").glob("*.json"))
 
 
