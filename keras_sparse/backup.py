@@ -142,7 +142,7 @@ class Backup(keras.callbacks.Callback):
         return arrays, {
             "format": _FORMAT,
             "variables": [_describe(variable) for variable in variables],
-            "slots": [junction.kernel.slots_fingerprint for junction in junctions(model)],
+            "slots": [junction.kernel.slots_mark.fingerprint for junction in junctions(model)],
             "history": [state["history"] for state in states],
             "callbacks": included,
             "stopped": bool(model.stop_training),
@@ -184,7 +184,7 @@ class Backup(keras.callbacks.Callback):
             variable.assign(_typed(arrays[f"variable_{i}"], variable))
         for junction, fingerprint in zip(found, meta["slots"], strict=True):
             assert junction.kernel.connectivity is not None  # raises ValueError for what is no topology
-            junction.kernel.restore_slots_mark(fingerprint)
+            junction.kernel.slots_mark.restore(fingerprint)
         try:
             self._restore_callbacks(meta, arrays)
         except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:

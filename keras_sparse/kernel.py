@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any, cast
-from weakref import WeakKeyDictionary
 
 import keras
 import numpy as np
@@ -17,6 +16,7 @@ from .kernel_state import Index, KernelState
 from .kernel_storage import KernelStorage
 from .memory import check_memory
 from .multiplier import Multiplier
+from .slots_mark import SlotsMark
 from .topology import counter_rng
 from .topology.connectivity import Connectivity, Int64, check_shape
 from .topology.layout import Layout
@@ -93,9 +93,7 @@ class SparseKernel:
             layer, layout, connectivity, values, seed=seed, name=name, regularizer=regularizer
         )
         # Not read back from the variables: inside a tf.function they have no value yet.
-        self.slots_fingerprint = self._storage.first_fingerprint
-        # The same for each optimizer that it was rewired with: models with optimizers of their own may share a layer.
-        self._left: WeakKeyDictionary[Any, int] = WeakKeyDictionary()
+        self.slots_mark = SlotsMark(self._storage.first_fingerprint)
         self.next_capacity: int | None = None
         self.parts = 1  # equal ranges of outputs that rewiring sees as kernels of their own
         self.constraint: constraints.ConnectionConstraint | None = None
@@ -333,7 +331,7 @@ class SparseKernel:
         state = other.state()
         self._storage.note(seed=state.seed, updates=state.updates, last_iteration=state.last_iteration)
         # The mark depends on the storage order, which depends on the capacity.
-        self.slots_fingerprint = self.fingerprint() if other.slots_aligned() else other.slots_fingerprint
+        self.slots_mark.note(self.fingerprint() if other.slots_aligned() else other.slots_mark.fingerprint)
 
     def index(self) -> Index:
         """Return the connections as they are stored, without decoding them."""
@@ -343,7 +341,7 @@ class SparseKernel:
         self, ids: NDArray[Any], rows: NDArray[np.int64], values: NDArray[Any], state: KernelState
     ) -> None:
         """Do what `replace` does with connections that are encoded already, see `KernelStorage.write_index`."""
-        self.slots_fingerprint = self._storage.write_index(ids, rows, values, state)
+        self.slots_mark.note(self._storage.write_index(ids, rows, values, state))
 
     def host_values(self) -> NDArray[Any]:
         """Return the weights of the connections that exist as NumPy, read-only, [K]."""
@@ -375,7 +373,7 @@ class SparseKernel:
 
     def save(self, store: dict[str, Any]) -> None:
         """Put values, ids, rows and layout into `store`, the dict of `save_own_variables`."""
-        self._storage.save(store, self.slots_fingerprint)
+        self._storage.save(store, self.slots_mark.fingerprint)
 
     def loader(self, store: dict[str, Any]) -> Callable[[], None]:
         """Check what `save` wrote and return a function that assigns it; nothing is changed before it is called.
@@ -387,33 +385,14 @@ class SparseKernel:
 
         def load() -> None:
             write()
-            self.restore_slots_mark(slots_fingerprint)
+            self.slots_mark.restore(slots_fingerprint)
 
         return load
 
-    def restore_slots_mark(self, fingerprint: int) -> None:
-        """Note that the optimizer's slots, which come from a file, too, belong to the topology with `fingerprint`."""
-        self.slots_fingerprint = fingerprint
-        self._left.clear()
-
     def mark_slots_aligned(self, optimizer: Any = None) -> None:
         """Note that the slots, those of `optimizer` if it is given, belong to the connections that exist now."""
-        self.slots_fingerprint = self._storage.fingerprint()
-        if optimizer is not None:
-            self._left[optimizer] = self.slots_fingerprint
+        self.slots_mark.note(self._storage.fingerprint(), optimizer)
 
-    def slots_aligned(self, optimizer: Any = None, now: int | None = None) -> bool:
-        """Return whether the slots, those of `optimizer` if it is given, belong to the connections that exist now.
-
-        An optimizer that has stepped without ever rewiring the kernel, as others did, is not known to.
-
-        Args:
-            optimizer: a Keras optimizer, or None.
-            now: the kernel's fingerprint, if it is known.
-        """
-        now = self._storage.fingerprint() if now is None else now
-        if optimizer is None or not self._left:
-            return self.slots_fingerprint == now
-        if optimizer not in self._left and not host.view(optimizer.iterations).array:  # its slots are new
-            return self.slots_fingerprint == now
-        return self._left.get(optimizer) == now
+    def slots_aligned(self, optimizer: Any = None) -> bool:
+        """Return whether the slots, those of `optimizer` if it is given, belong to the connections that exist now."""
+        return self.slots_mark.fits(self._storage.fingerprint(), optimizer)

@@ -48,7 +48,7 @@ class Journal:
         """Return the entry of an update that was applied."""
         explored = self._explored[junction.number]
         explored.add(plan.inputs, plan.outputs)
-        self._seen[junction.number] = junction.kernel.slots_fingerprint
+        self._seen[junction.number] = junction.kernel.slots_mark.fingerprint
         in_degrees, out_degrees = plan.degrees
         return {
             "epoch": self.epoch,

@@ -291,7 +291,7 @@ class Rewirer:
         strays = []
         for junction, (_, _, now) in zip(junctions, indices, strict=True):
             self._journal.look(junction, now)
-            if not junction.kernel.slots_aligned(self._optimizer, now):
+            if not junction.kernel.slots_mark.fits(now, self._optimizer):
                 strays.append(junction)
         realign_junctions(strays, self._optimizer)
         return indices

@@ -85,7 +85,7 @@ class After(keras.callbacks.Callback):
             assert keys_now.max() < kernel.shape[0] * kernel.shape[1], where
             assert np.all(np.isfinite(rows_now)), where
             assert not np.any(read(kernel.values)[len(keys_now) :]), where
-            assert kernel.fingerprint() == kernel.state().fingerprint == kernel.slots_fingerprint, where
+            assert kernel.fingerprint() == kernel.state().fingerprint == kernel.slots_mark.fingerprint, where
             place = {key: i for i, key in enumerate(keys.tolist())}
             old = np.array([place.get(key, -1) for key in keys_now.tolist()])
             same = rows_now == rows[old]
