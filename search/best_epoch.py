@@ -76,11 +76,13 @@ class BestEpoch(keras.callbacks.Callback):
                 f"{self.objective.metric!r} and train it with validation data."
             )
         metric = float(logs[name]) * self.unit
-        figures = {"loss": float(logs["loss"]), "val_loss": float(logs.get("val_loss", 0.0)), "val_metric": metric}
+        figures = {key: float(logs[key]) for key in ("loss", "val_loss") if key in logs} | {"val_metric": metric}
         model: Any = self.model
         size = measures.static(model)
-        for key, value in {**figures, "connections": int(size["connections"])}.items():
-            self.curve[key].append(value if math.isfinite(value) else None)
+        told = {**figures, "connections": int(size["connections"])}
+        for key, values in self.curve.items():  # a training loop of one's own may tell less than `Model.fit`
+            value = told.get(key, math.nan)
+            values.append(value if math.isfinite(value) else None)
         score = self.objective.score(metric, size.get(self.objective.complexity, 0.0))
         wrong = [key for key, value in figures.items() if not math.isfinite(value)]
         if wrong or not score.valid:

@@ -263,7 +263,8 @@ class SparseTuner(keras_tuner.Tuner):
                 # The optimizer has gone on since the best epoch; plain SGD has nothing that would be saved with it.
                 # Only metrics that Keras can load by name are kept.
                 metric = canonical(None, self.oracle.scoring.task)
-                model.compile("sgd", loss=model.loss, metrics=[metric])
+                if model.compiled:  # not where it was trained by a loop of its own
+                    model.compile("sgd", loss=model.loss, metrics=[metric])
                 with atomic(self.oracle.network_target(record.trial)) as temporary:
                     model.save(temporary)
             self.oracle.keep(record)

@@ -4,6 +4,7 @@ import keras
 import keras_tuner
 import numpy as np
 import pytest
+import tensorflow as tf
 from keras_sparse.search.best_epoch import BestEpoch, TrialDivergedError
 from keras_sparse.search.hypermodel import SparseHyperModel
 from keras_sparse.search.objective import Objective
@@ -273,6 +274,36 @@ def test_hyperparameters_of_fit_are_known_before_the_first_trial(tmp_path, parts
     assert again.repeat(record, parts[0][0], parts[0][1], validation_data=parts[1], epochs=1).objective == (
         record.objective
     )
+
+
+def test_a_training_loop_of_its_own(tmp_path, parts):
+    class Alone(keras_tuner.HyperModel):
+        def build(self, hp):
+            return keras.Sequential([keras.Input((12,)), ks.SparseDense(3, density=0.5, activation="softmax")])
+
+        def fit(self, hp, model, x, y, validation_data, callbacks, epochs, **kwargs):
+            optimizer = keras.optimizers.Adam(hp.Float("rate", 1e-3, 1e-1, sampling="log"))
+            loss = keras.losses.SparseCategoricalCrossentropy()
+            for callback in callbacks:
+                callback.set_model(model)
+            for epoch in range(epochs):
+                with tf.GradientTape() as tape:
+                    value = loss(y, model(x, training=True))
+                optimizer.apply_gradients(
+                    zip(tape.gradient(value, model.trainable_variables), model.trainable_variables, strict=True)
+                )
+                right = np.mean(np.argmax(model(validation_data[0]), axis=1) == validation_data[1])
+                for callback in callbacks:
+                    callback.on_epoch_end(epoch, {"val_accuracy": right})
+
+    tuner = tuner_on(tmp_path, Alone(), max_trials=3)
+    records = search(tuner, parts, test_data=None)
+    assert len({record.hyperparameters["rate"] for record in records.values()}) == 3
+    for record in records.values():
+        assert record.completed, record.error
+        assert record.curve["loss"] == [None] * 3
+        assert record.curve["val_metric"][record.best_epoch - 1] == record.val_metric
+        assert not tuner.load_model(tuner.oracle.trials[f"{record.trial:04d}"]).compiled
 
 
 class Late(Looping):
