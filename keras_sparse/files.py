@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -41,7 +43,8 @@ def atomic(path: str | os.PathLike[str]) -> Iterator[Path]:
 def atomic_folder(path: str | os.PathLike[str], *, overwrite: bool = False) -> Iterator[Path]:
     """Yield the name of a folder to make; at the end it takes the place of `path`, complete or not at all.
 
-    When the body raises, `path` is as it was before. A folder that is there is replaced by two renames: if the process
+    When the body raises, or the process dies, `path` is as it was before. Only where the system cannot exchange two
+    names (Linux and macOS can, on most file systems) a folder that is there is replaced by two renames: if the process
     dies between them, it is in a hidden folder beside, as `old`.
 
     Args:
@@ -57,13 +60,31 @@ def atomic_folder(path: str | os.PathLike[str], *, overwrite: bool = False) -> I
     # Beside the target, as a rename is atomic within one file system only.
     work = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
     try:
-        yield work / "new"
+        new = work / "new"
+        yield new
         if target.exists():
             check_free(target, overwrite=overwrite)
+            if _exchange(new, target):
+                return
             target.rename(work / "old")
-        (work / "new").rename(target)
+        new.rename(target)
     finally:
         shutil.rmtree(work, ignore_errors=True)
+
+
+def _exchange(one: Path, other: Path) -> bool:
+    """Exchange two names in one step; return whether the system could."""
+    swap = 2  # RENAME_EXCHANGE of Linux, RENAME_SWAP of macOS
+    names = [os.fsencode(path.absolute()) for path in (one, other)]
+    try:
+        if sys.platform == "linux":
+            anywhere = -100  # AT_FDCWD; the names are absolute
+            return ctypes.CDLL(None).renameat2(anywhere, names[0], anywhere, names[1], swap) == 0
+        if sys.platform == "darwin":
+            return ctypes.CDLL(None).renamex_np(*names, swap) == 0
+    except (AttributeError, OSError):  # an older C library
+        pass
+    return False
 
 
 def check_free(path: Path, *, overwrite: bool) -> None:

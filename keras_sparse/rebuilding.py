@@ -35,7 +35,7 @@ def rebuilt(model: keras.Model, edit: Callable[[Config], Config] | None = None) 
 
 def compile_config(model: keras.Model) -> Config:
     """Return how `model` is compiled, with its optimizer, which Keras forgets when it saves a model as .h5."""
-    config: Config = dict(model.get_compile_config() or {})
+    config: Any = model.get_compile_config() or {}
     return {"optimizer": keras.saving.serialize_keras_object(model.optimizer), **config}
 
 

@@ -113,7 +113,8 @@ class SparseTuner(keras_tuner.Tuner):
 
     def _explore_fit(self, fit_args: Sequence[Any], fit_kwargs: Mapping[str, Any]) -> None:
         """Declares what `fit` asks for, if it is the hypermodel's own."""
-        if type(self.hypermodel).fit not in (keras_tuner.HyperModel.fit, SparseHyperModel.fit):
+        own: Any = type(self.hypermodel)
+        if own.fit not in (keras_tuner.HyperModel.fit, SparseHyperModel.fit):
             given = {name: value for name, value in fit_kwargs.items() if name != "test_data"}
             explore_fit(self.hypermodel, self.oracle, fit_args, given)
 
