@@ -67,7 +67,8 @@ One search a data set, on five sixths of the training examples; the three best b
 longer on the same ones, the best of these with more dropout, too, as long as it validates better; then trained on all
 of them, and tested for the first time. No augmentation. Parameters count connections and biases; batch normalisation
 is folded into them. The rival is dense, on pixels averaged 2×2, with one hidden layer as wide as fits, trained the same
-way on all training examples.
+way on all training examples. The dropout was added after a first run, whose test figures were seen (MNIST 98.00 and
+97.93 % at 4,000 and 7,900 parameters, Fashion-MNIST 88.41 and 88.62 % at 7,900 and 30,000), and found by validation.
 """
 
 Validated = tuple[Mapping[str, Any], Mapping[str, Any]]  # hyperparameters and what they gave
