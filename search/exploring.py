@@ -45,7 +45,7 @@ def explore_fit(
     callbacks = list(fit_kwargs.get("callbacks", []))
 
     def fit(hp: keras_tuner.HyperParameters) -> None:
-        given = {"verbose": 0, **fit_kwargs, "callbacks": copy.deepcopy(callbacks)}
+        given = {"verbose": 0, **fit_kwargs, "callbacks": [*copy.deepcopy(callbacks), _Stop()]}
         hypermodel.fit(hp, _unusable(hypermodel.build(hp)), *fit_args, **given)
 
     _call(oracle, fit, {})
@@ -78,14 +78,24 @@ def _call(oracle: keras_tuner.Oracle, ask: Callable[[Any], object], chosen: Mapp
     keras.utils.clear_session()
 
 
+class _Stop(keras.callbacks.Callback):
+    """Ends the training of another model, which `fit` makes of the one that it is given."""
+
+    def on_train_begin(self, logs: Any = None) -> None:
+        _not_yet()
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        _not_yet()
+
+
+def _not_yet(*args: Any, **kwargs: Any) -> None:
+    raise RuntimeError("No model is to be trained yet.")
+
+
 def _unusable(model: keras.Model) -> keras.Model:
     """The same model, which from now on raises where it would compute."""
-
-    def used(*args: Any, **kwargs: Any) -> None:
-        raise RuntimeError("The model is not to be trained yet.")
-
     for name in ("fit", "evaluate", "predict", "train_on_batch", "test_on_batch", "predict_on_batch", "call"):
-        setattr(model, name, used)
+        setattr(model, name, _not_yet)
     return model
 
 

@@ -306,6 +306,23 @@ def test_a_training_loop_of_its_own(tmp_path, parts):
         assert not tuner.load_model(tuner.oracle.trials[f"{record.trial:04d}"]).compiled
 
 
+def test_no_model_is_trained_before_the_first_trial(tmp_path, parts):
+    """Not even one that `fit` makes anew."""
+    epochs = []
+
+    class Another(Looping):
+        def fit(self, hp, model, *args, callbacks, **kwargs):
+            twin = keras.models.clone_model(model)
+            twin.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
+            told = keras.callbacks.LambdaCallback(on_epoch_begin=lambda epoch, logs: epochs.append(epoch))
+            return twin.fit(*args, batch_size=hp.Choice("batch_size", [20, 50]), callbacks=[*callbacks, told], **kwargs)
+
+    tuner = tuner_on(tmp_path, Another(), max_trials=0)
+    search(tuner, parts)
+    assert "batch_size" in {hp.name for hp in tuner.oracle.get_space().space}
+    assert not epochs
+
+
 class Late(Looping):
     def fit(self, hp, model, *args, **kwargs):
         history = super().fit(hp, model, *args, **kwargs)
