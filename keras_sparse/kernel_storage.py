@@ -208,11 +208,7 @@ class KernelStorage:
             ValueError: naming the part of the file that does not fit; nothing has been assigned then.
         """
         where = f"{self.values.path}: the file does not fit"
-        absent = "is absent; it was not saved from a sparse kernel."
-        try:
-            vector = _read(store, f"{self._name}_state", STATE_SIZE, where)
-        except KeyError as missing:
-            raise ValueError(f"{where}: {missing} {absent}") from None
+        vector = _read(store, f"{self._name}_state", STATE_SIZE, where)
         if vector.shape != (STATE_SIZE,) or vector.dtype.kind not in "iu":
             raise ValueError(f"{where}: the kernel's state must be {STATE_SIZE} integers, got shape {vector.shape}.")
         here = self.layout
@@ -223,12 +219,9 @@ class KernelStorage:
                 f"{where}: its layout (version, block, id bits, capacity) is {theirs}, this kernel's is {ours}. "
                 f"Build the layer with capacity={theirs[3]}, or load the whole model with keras.models.load_model."
             )
-        try:
-            values = _read(store, self._name, here.capacity, where)
-            ids = _read(store, f"{self._name}_ids", here.capacity, where)
-            rows = _read(store, f"{self._name}_rows", here.rows + 1, where)
-        except KeyError as missing:
-            raise ValueError(f"{where}: {missing} {absent}") from None
+        values = _read(store, self._name, here.capacity, where)
+        ids = _read(store, f"{self._name}_ids", here.capacity, where)
+        rows = _read(store, f"{self._name}_rows", here.rows + 1, where)
         if ids.dtype != np.dtype(here.id_dtype) or ids.ndim != 1 or rows.dtype.kind not in "iu" or rows.ndim != 1:
             raise ValueError(f"{where}: ids must be {np.dtype(here.id_dtype)} and rows integers, both one-dimensional.")
         if not _is_float(values) or values.shape != ids.shape:
@@ -255,7 +248,10 @@ class KernelStorage:
 
 def _read(store: Any, key: str, most: int, where: str) -> NDArray[Any]:
     """Return an array of a file, unless it claims more entries than fit: then it is not read at all."""
-    stored = store[key]
+    try:
+        stored = store[key]
+    except KeyError:  # its text is h5py's with Keras 3.12
+        raise ValueError(f"{where}: {key!r} is absent; it was not saved from a sparse kernel.") from None
     if len(getattr(stored, "shape", ())) == 1 and stored.shape[0] > most:
         raise ValueError(f"{where}: {key} claims {stored.shape[0]:,} entries, where at most {most:,} fit.")
     return np.asarray(stored)

@@ -186,7 +186,7 @@ class TestConstraints:
             rewire = ks.Rewire(ks.SET(0.3))
             model.fit(*problem, epochs=3, verbose=0, callbacks=[rewire])
             values = layer.kernel.values.numpy()
-            assert values.min() >= low
+            assert values.min() >= np.float32(low)
             assert values.max() <= np.float32(high)
 
     @pytest.mark.parametrize(

@@ -10,8 +10,14 @@ import keras_sparse as ks
 from keras_sparse.compute import sparse_inputs
 
 
+def random_matrix(batch, n_in, filled, rng):
+    """What `scipy.sparse.random` makes, whose argument for `rng` has changed its name."""
+    values = rng.random((batch, n_in), dtype=np.float32) + 0.01
+    return scipy.sparse.csr_matrix(np.where(rng.random((batch, n_in)) < filled, values, np.float32(0)))
+
+
 def sparse_batch(batch, n_in, filled, seed=0, order=True):
-    matrix = scipy.sparse.random(batch, n_in, filled, "coo", np.float32, rng=np.random.default_rng(seed))
+    matrix = random_matrix(batch, n_in, filled, np.random.default_rng(seed)).tocoo()
     at = np.stack([matrix.row, matrix.col], 1).astype(np.int64)
     x = tf.SparseTensor(at, matrix.data, matrix.shape)
     return tf.sparse.reorder(x) if order else x
@@ -68,7 +74,7 @@ def test_any_order_of_entries(compute):
 
 def test_a_model_of_sparse_inputs_trains_is_rewired_saved_and_exported(tmp_path):
     rng = np.random.default_rng(0)
-    x = scipy.sparse.random(256, 2000, 0.01, "csr", np.float32, rng=rng)
+    x = random_matrix(256, 2000, 0.01, rng)
     y = np.asarray(x[:, :1000].sum(1) > x[:, 1000:].sum(1)).ravel().astype("int32")
     model = keras.Sequential(
         [
