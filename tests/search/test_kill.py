@@ -70,27 +70,16 @@ def test_two_runs_with_one_seed_are_identical(whole, tmp_path):
     assert (tmp_path / "run/search.png").read_bytes() == (whole / "search.png").read_bytes()
 
 
-def test_killed_in_the_middle_of_trials_and_resumed(whole, tmp_path):
+def test_killed_and_interrupted_anywhere_and_resumed(whole, tmp_path):
     folder = tmp_path / "run"
-    for die, finished in (("epoch:2:2", 2), ("epoch:7:1", 7)):
-        killed = start(folder, die)
-        assert (killed.returncode, killed.stdout) == (-signal.SIGKILL, "dying\n"), killed.stderr
+    for die, how, finished in (("epoch:2:2", "kill", 2), ("epoch:7:1", "interrupt", 7), ("finish:None:0", "kill", 8)):
+        killed = start(folder, die, how=how)
+        assert killed.stdout == "dying\n", killed.stderr
+        assert killed.returncode == -signal.SIGKILL or (how == "interrupt" and "KeyboardInterrupt" in killed.stderr)
         assert len(records_of(folder)) == finished
+        assert not (folder / "results.json").exists()
     last = start(folder)
     assert last.returncode == 0, last.stderr
     assert records_of(folder) == records_of(whole)
     assert result_of(folder) == result_of(whole)
     assert not [path for path in folder.rglob(".*") if path.is_file()]
-
-
-def test_killed_while_finishing_and_interrupted_by_hand(whole, tmp_path):
-    folder = tmp_path / "run"
-    interrupted = start(folder, "epoch:3:1", how="interrupt")
-    assert "KeyboardInterrupt" in interrupted.stderr
-    assert len(records_of(folder)) == 3
-    assert start(folder, "finish:None:0").returncode == -signal.SIGKILL
-    assert len(records_of(folder)) == 8
-    assert not (folder / "results.json").exists()
-    last = start(folder)
-    assert last.returncode == 0, last.stderr
-    assert result_of(folder) == result_of(whole)
