@@ -258,9 +258,26 @@ def test_a_network_of_the_experiments_trains():
     assert results["accuracy"] > 0.6
     assert told == [n / 20 for n in range(1, 21)]
     assert total == model.optimizer.iterations == 100
-    small = data.principal(part, 5)
-    assert small.x_test.shape == (50, 5)
-    np.testing.assert_allclose(np.cov(small.x_train, rowvar=False).trace(), 5, rtol=1e-4)
+
+
+def test_the_most_informative_features_are_kept_in_their_order():
+    from sklearn.feature_selection import mutual_info_classif
+
+    from benchmarks.reproduce import data
+
+    rng = np.random.default_rng(0)
+    y = rng.integers(0, 3, 600)
+    telling = (y[:, None] + rng.random((600, 2))) / 4
+    x = np.column_stack([rng.random(600), telling[:, 0], np.ones(600), telling[:, 1], rng.random(600)]).astype(
+        "float32"
+    )
+    part = data.Data(x[:500], y[:500], x[500:], y[500:])
+    small = data.informative(part, 2)
+    np.testing.assert_array_equal(small.x_test, part.x_test[:, [1, 3]])
+    np.testing.assert_array_equal(small.y_train, part.y_train)
+    levels = np.minimum((part.x_train * 8).astype(int), 7)
+    theirs = np.argsort(-mutual_info_classif(levels, part.y_train, discrete_features=True))[:3]
+    np.testing.assert_array_equal(data.informative(part, 3).x_test, part.x_test[:, np.sort(theirs)])
 
 
 def test_folds_are_stratified_and_standardised(tmp_path):
