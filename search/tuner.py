@@ -9,7 +9,7 @@ from typing import Any
 
 import keras
 import keras_tuner
-from keras_tuner.engine.trial import Trial
+from keras_tuner.engine.trial import Trial, TrialStatus
 
 from keras_sparse.compute.threads import kernels, threads
 from keras_sparse.files import atomic
@@ -195,6 +195,18 @@ class SparseTuner(keras_tuner.Tuner):
             raise keras_tuner.errors.FailedTrialError(record.error or "failed")
         assert record.objective is not None
         return {OBJECTIVE: record.objective}
+
+    def _try_run_and_update_trial(self, trial: Trial, *fit_args: Any, **fit_kwargs: Any) -> None:
+        """Runs a trial as KerasTuner's own does, which prints a traceback of each that fails: here its record says why.
+
+        Of a trial that another worker has by now there is nothing to say at all.
+        """
+        try:
+            self._run_and_update_trial(trial, *fit_args, **fit_kwargs)
+            trial.status = TrialStatus.COMPLETED
+        except keras_tuner.errors.FailedTrialError as error:
+            trial.status = TrialStatus.FAILED
+            trial.message = str(error)
 
     def repeat(self, record: TrialRecord, *fit_args: Any, **fit_kwargs: Any) -> TrialRecord:
         """Trains a trial again, as its record says. Nothing is written.

@@ -160,7 +160,7 @@ class Moody(SparseHyperModel):
         return super().fit(hp, model, *args, **kwargs)
 
 
-def test_failed_trials_are_recorded_and_the_search_goes_on(tmp_path, parts):
+def test_failed_trials_are_recorded_and_the_search_goes_on(tmp_path, parts, capfd):
     ways = [RuntimeError("broken " * 200), "nan", MemoryError("no room"), ValueError("bad"), "fine"]
     records = search(tuner_on(tmp_path, Moody(*ways), max_trials=5), parts)
     assert [record.status for record in records.values()] == ["failed"] * 4 + ["completed"]
@@ -170,6 +170,7 @@ def test_failed_trials_are_recorded_and_the_search_goes_on(tmp_path, parts):
     assert records[2].error == "MemoryError: no room"
     assert all(record.objective is None and record.network is None for record in list(records.values())[:4])
     assert sorted(path.name for path in (tmp_path / "trials").glob("*.keras")) == ["0004.keras"]
+    assert "Traceback" not in capfd.readouterr().err  # the records say why
 
 
 def test_an_interrupt_is_no_failure(tmp_path, parts):

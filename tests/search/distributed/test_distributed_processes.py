@@ -239,9 +239,7 @@ def test_commands_with_the_environment_variables(start, tmp_path):
     second = start("chief2", "--resume", "--max-trials", "6", port=port)
     assert staying.wait() == 1
     assert staying.says("Another chief has taken over") or staying.says("No chief has answered at 127.0.0.1")
-    told = staying.err.read_text()
-    # KerasTuner prints one where a trial had just ended that the second chief has given to another worker.
-    assert "Traceback" not in told or "oracle.AbandonedError" in told
+    assert "Traceback" not in staying.err.read_text()
     last = start("last", port=port)
     assert (last.wait(), second.wait()) == (0, 0), last.err.read_text() + second.err.read_text()
     after = records_of(tmp_path / "run")
