@@ -116,14 +116,16 @@ template <int R, int N, bool DX, bool DW>
 inline Lanes conv_connect(const Tap& tap, const float* window, int64_t row, const Lanes* x, Lanes* dx) {
   const Lanes value = Lanes::all(tap.value);
   const Corner<R> corner(window, tap, row);
-  Lanes dot{};
+  constexpr int kChains = R * N > 4 ? 2 : 1;  // one long chain of additions would be waited for
+  Lanes dots[2]{};
   for (int m = 0; m < R * N; m++) {
     const float* place = corner.rows[m / N] + m % N * kLanes;
     const Lanes d = DX && DW ? Lanes::load_once(place) : Lanes::load(place);
     if (DX) dx[m] = Lanes::fma(value, d, dx[m]);
-    if (DW) dot = m ? Lanes::fma(d, x[m], dot) : Lanes::mul(d, x[m]);
+    Lanes& dot = dots[m % kChains];
+    if (DW) dot = m < kChains ? Lanes::mul(d, x[m]) : Lanes::fma(d, x[m], dot);
   }
-  return dot;
+  return kChains == 2 ? Lanes::add(dots[0], dots[1]) : dots[0];
 }
 
 template <int R, int N, bool DX, bool DW>

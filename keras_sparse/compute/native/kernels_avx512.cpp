@@ -27,7 +27,7 @@ template <int T>
 using Wide = typename WideOf<T>::Type;
 using Square = Vec8;
 constexpr int kLargest = 128;
-constexpr int kForward = 16, kBackward = 8;
+constexpr int kForward = 16, kBackward = 12;
 }  // namespace
 
 #include "kernels_impl.h"
