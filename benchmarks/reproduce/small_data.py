@@ -20,8 +20,8 @@ Fashion-MNIST: the first 2,000 of the shuffled training pictures, the whole test
 Initial and new weights of sparse junctions are N(0, 1)/10 and weight decay is 2e-4 on the gradient, as in the authors'
 SciPy program; with He's larger values SET was three points behind the fixed network. Dense ones begin with He's.
 "Best" is the best test accuracy of every tenth epoch, as the authors report it: it is chosen on the test part.
-Microarrays (ASU's collection): d-1000-1000-c, ε = 20, dropout 0.2, SGD 0.01 (dense: 0.003, as it diverges at 0.01 on
-tox_171) with momentum 0.9, batch 16, 100 epochs, standardised features, mean of a stratified 5-fold cross-validation
+Microarrays (ASU's collection): d-1000-1000-c, ε = 20, dropout 0.2, SGD 0.01 (dense: 0.003; at 0.01 it diverges on two
+of them) with momentum 0.9, batch 16, 100 epochs, standardised features, mean of a stratified 5-fold cross-validation
 drawn anew for every seed. The published microarray figure is for another file (3312 features, 5 classes; 3000² hidden
 units).
 """
