@@ -197,16 +197,12 @@ class SparseTuner(keras_tuner.Tuner):
         return {OBJECTIVE: record.objective}
 
     def _try_run_and_update_trial(self, trial: Trial, *fit_args: Any, **fit_kwargs: Any) -> None:
-        """Runs a trial as KerasTuner's own does, which prints a traceback of each that fails: here its record says why.
-
-        Of a trial that another worker has by now there is nothing to say at all.
-        """
+        """Runs a trial. KerasTuner's own prints a traceback of each that fails: here its record says why."""
         try:
             self._run_and_update_trial(trial, *fit_args, **fit_kwargs)
             trial.status = TrialStatus.COMPLETED
         except keras_tuner.errors.FailedTrialError as error:
-            trial.status = TrialStatus.FAILED
-            trial.message = str(error)
+            trial.status, trial.message = TrialStatus.FAILED, str(error)
 
     def repeat(self, record: TrialRecord, *fit_args: Any, **fit_kwargs: Any) -> TrialRecord:
         """Trains a trial again, as its record says. Nothing is written.
