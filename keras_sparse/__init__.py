@@ -44,12 +44,13 @@ from .topology.clash_free import ClashFree
 from .topology.connectivity import Connectivity
 from .topology.densities import ERK, ErdosRenyi
 from .topology.given import FromMask, FromSciPy
+from .topology.local import Local
 from .topology.nm import NM
 from .topology.patterns import Random
 from .topology.structured import Structured
 
 # `load_model` finds registered classes only. Topology is NumPy code, so its rules are registered here.
-for _rule in (ErdosRenyi, ERK, Random, Structured, ClashFree, FromMask, FromSciPy, Block, NM):
+for _rule in (ErdosRenyi, ERK, Random, Structured, ClashFree, FromMask, FromSciPy, Block, NM, Local):
     _keras.saving.register_keras_serializable("keras_sparse")(_rule)
 
 __version__ = "0.1.0"
@@ -80,6 +81,7 @@ __all__ = [
     "InversePower",
     "KernelView",
     "Linear",
+    "Local",
     "LocalResponseNormalization",
     "Policy",
     "PruneRegrow",

@@ -29,7 +29,7 @@ class SparseDense(SingleKernelLayer):
             `ks.ErdosRenyi(epsilon=20)`, `ks.ERK(epsilon)`. Default: what the pattern says (`ks.FromMask`,
             `ks.FromSciPy`, `ks.NM`), else 0.1.
         pattern: where connections start: `ks.Random()`, the default, `ks.Structured()`, `ks.ClashFree()`,
-            `ks.Block((4, 4))`, `ks.NM(2, 4)`, `ks.FromMask(mask)` or `ks.FromSciPy(matrix)`.
+            `ks.Local((28, 28))`, `ks.Block((4, 4))`, `ks.NM(2, 4)`, `ks.FromMask(mask)` or `ks.FromSciPy(matrix)`.
         capacity: number of connections there is room for, at least K; default K.
         compute: "auto" (measured choice), "native" (own CPU kernels), "stock" (tf.sparse, or torch.sparse), "dense"
             (builds the matrix at each product, up to 64 MiB) or "generic" (`keras.ops`). `ks.inspect` shows the choice

@@ -12,6 +12,7 @@ PATTERNS = [
     (ks.ClashFree(), 0.5),
     (ks.ClashFree(z=4, kind=2, dither=True), 0.25),
     (ks.Block((2, 4)), 0.25),
+    (ks.Local((2, 4)), 0.25),
     (ks.NM(1, 4), None),
     (ks.NM(3, 4, axis="output"), 0.75),
 ]

@@ -1,0 +1,101 @@
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import keras_sparse as ks
+
+
+@given(st.lists(st.integers(1, 6), min_size=1, max_size=3), st.integers(1, 3), st.integers(1, 5), st.data())
+def test_exact_counts_even_degrees_and_only_what_is_allowed(grid, channels, n_out, data):
+    n_in = math.prod(grid) * channels
+    inputs = data.draw(st.none() | st.lists(st.integers(0, n_in - 1), min_size=1, unique=True))
+    room = n_in if inputs is None else len(inputs)
+    count = data.draw(st.integers(0, room * n_out))
+    spread = data.draw(st.none() | st.floats(0.01, 100))
+    pattern = ks.Local(tuple(grid), spread, inputs)
+    c = pattern.sample((n_in, n_out), count, seed=data.draw(st.integers(0, 2**40)))
+    assert len(np.unique(c.keys)) == len(c) == count
+    assert np.array_equal(c.keys, np.sort(c.keys))
+    assert np.ptp(c.in_degrees) <= 1
+    assert inputs is None or np.isin(c.inputs, inputs).all()
+    again = ks.Local.from_config(pattern.get_config())
+    assert again == pattern
+
+
+def offsets(c, grid, channels=1):
+    """Distances of all inputs of a unit from their mean, [K, axes]."""
+    places = np.stack(np.unravel_index(c.inputs // channels, grid), axis=1).astype(float)
+    means = np.stack([np.bincount(c.outputs, axis) / c.in_degrees for axis in places.T], axis=1)
+    return places - means[c.outputs]
+
+
+def test_fields_have_the_spread_that_was_asked_for():
+    # In the middle of a large grid with few inputs a unit, drawing without replacement hardly matters.
+    grid, middle = (101, 101), [50 * 101 + 50]
+    c = ks.Local(grid, 6.0).sample((101 * 101, 400), 400 * 20, seed=3)
+    places = np.stack(np.divmod(c.inputs, 101))
+    inner = [np.abs(np.bincount(c.outputs, axis) / 20 - 50) < 25 for axis in places]
+    inside = np.logical_and(*inner)[c.outputs]
+    spread = np.sqrt((offsets(c, grid)[inside] ** 2).mean(axis=0) * 20 / 19)
+    np.testing.assert_allclose(spread, 6.0, rtol=0.05)
+    assert ks.Local(grid, 6.0, middle).sample((101 * 101, 3), 3, seed=0).inputs.tolist() == middle * 3
+
+
+def test_the_spread_follows_the_number_of_inputs():
+    sides = []
+    for degree in (9, 36, 144):
+        c = ks.Local((64, 64)).sample((4096, 300), 300 * degree, seed=1)
+        sides.append(np.sqrt((offsets(c, (64, 64)) ** 2).mean() * degree / (degree - 1)))
+    # Twice the side with four times the inputs.
+    np.testing.assert_allclose([sides[1] / sides[0], sides[2] / sides[1]], 2, rtol=0.15)
+    whole = ks.Random().sample((4096, 300), 300 * 36, seed=1)
+    assert sides[1] < 0.25 * np.sqrt((offsets(whole, (64, 64)) ** 2).mean())
+
+
+def test_channels_of_a_place_are_as_near_as_each_other():
+    c = ks.Local((16, 16), 1.0).sample((768, 200), 200 * 12, seed=0)
+    assert np.bincount(c.inputs % 3, minlength=3).min() > 0.3 * len(c)
+    assert np.abs(offsets(c, (16, 16), 3)).mean() < 1.5
+
+
+def test_a_field_grows_until_it_holds_enough():
+    # All that may be connected is far from most of it, and all of it is needed.
+    corners = [0, 99, 9900, 9999]
+    c = ks.Local((100, 100), 0.5, corners).sample((10_000, 2), 8, seed=0)
+    assert sorted(c.inputs.tolist()) == sorted(corners * 2)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"grid": 28}, "one positive integer per axis"),
+        ({"grid": ()}, "one positive integer per axis"),
+        ({"grid": (28, 0)}, "one positive integer per axis"),
+        ({"grid": (28, 28.0)}, "one positive integer per axis"),
+        ({"grid": (4,), "spread": 0}, "`spread` must be a positive number of places"),
+        ({"grid": (4,), "spread": math.nan}, "`spread` must be a positive number of places"),
+        ({"grid": (4,), "inputs": []}, "`inputs` must be numbers of inputs"),
+        ({"grid": (4,), "inputs": [1, 1]}, "`inputs` must be numbers of inputs"),
+        ({"grid": (4,), "inputs": [-1]}, "`inputs` must be numbers of inputs"),
+    ],
+)
+def test_what_is_no_field_is_refused(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        ks.Local(**arguments)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "shape", "count", "message"),
+    [
+        (ks.Local((28, 28)), (783, 10), 5, "28 x 28 = 784 places does not divide 783 inputs"),
+        (ks.Local((2, 2)), (4, 3), 13, "13 connections asked for"),
+        (ks.Local((2, 2), inputs=[0, 3]), (4, 3), 7, "has room for 6 in 4 x 3"),
+        (ks.Local((2, 2), inputs=[0, 4]), (4, 3), 2, "names input 4, but the junction has 4"),
+    ],
+)
+def test_what_does_not_fit_a_junction_is_refused(pattern, shape, count, message):
+    with pytest.raises(ValueError, match=message):
+        pattern.sample(shape, count, seed=0)
