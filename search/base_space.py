@@ -19,7 +19,7 @@ from keras_sparse.topology.densities import connection_count
 from .data.forms import Form
 from .networks import Junction
 from .objective import Task
-from .placing import PATTERNS
+from .placing import FIRST_ONLY, PATTERNS
 from .ranges import Range, log_range
 
 Inputs = int | tuple[int, ...]
@@ -70,6 +70,10 @@ class Space(ABC):
         rhythms: When connections may move: "epoch", or every so many steps, e.g. 150. Policies that move them at every
             step ("continuous-set", "deep-r") do so whatever is said here.
         newcomers: Where Adam's second moment of a new connection may start: "initial" or "mean", see `ks.Rewire`.
+        weight_decays: What a step of learning rate 1 may take of every weight (Loshchilov and Hutter 2019), >= 0,
+            ascending: 0.1 is a tenth.
+        smoothings: Shares of the labels that may be spread over all classes, within [0, 1), ascending. Classification
+            only; a regression ignores them.
 
     Attributes:
         kind: The name of this kind of network.
@@ -78,7 +82,7 @@ class Space(ABC):
     """
 
     kind: ClassVar[str]
-    known_patterns: ClassVar[tuple[str, ...]] = tuple(name for name in PATTERNS if name != "informative")
+    known_patterns: ClassVar[tuple[str, ...]] = tuple(name for name in PATTERNS if name not in FIRST_ONLY)
 
     zeta: Range = (0.02, 0.3)
     learning_rate: Range = (2e-3, 3e-2)
@@ -89,6 +93,8 @@ class Space(ABC):
     schedules: tuple[str, ...] = ("constant",)
     rhythms: tuple[Rhythm, ...] = ("epoch",)
     newcomers: tuple[str, ...] = ("initial",)
+    weight_decays: tuple[float, ...] = (0.0,)
+    smoothings: tuple[float, ...] = (0.0,)
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
@@ -109,6 +115,8 @@ class Space(ABC):
         each_once = self.rhythms and len(set(self.rhythms)) == len(self.rhythms)
         if not each_once or not _are_whole(steps) or min(steps, default=1) < 1:
             raise ValueError(f'rhythms: expected "epoch" or numbers of steps >= 1, each once, got {self.rhythms!r}.')
+        for field in self._numbers().values():
+            self._check_ascending(field, math.inf if field == "weight_decays" else 1.0)
         if "normalize" in self._variants():
             self._check_names("normalize", (False, True))
 
@@ -127,6 +135,12 @@ class Space(ABC):
         options = getattr(self, name)
         if not _are_whole(options) or not options or options[0] < least or list(options) != sorted(set(options)):
             raise ValueError(f"{name}: expected ascending whole numbers >= {least}, got {options!r}.")
+
+    def _check_ascending(self, name: str, bound: float) -> None:
+        numbers = getattr(self, name)
+        sound = isinstance(numbers, tuple) and numbers and all(_is_number(number) for number in numbers)
+        if not sound or list(numbers) != sorted(set(numbers)) or not 0 <= numbers[0] <= numbers[-1] < bound:
+            raise ValueError(f"{name}: expected ascending numbers within [0, {bound:g}), got {numbers!r}.")
 
     def _check_names(self, name: str, known: tuple[Any, ...]) -> None:
         names = getattr(self, name)
@@ -174,7 +188,7 @@ class Space(ABC):
         """Registers every hyperparameter on a `keras_tuner.HyperParameters`.
 
         The network's, then zeta, learning_rate and batch_size, then those of policy, pattern, normalize, schedule,
-        rhythm and newcomers of which the space has several.
+        rhythm, newcomers, dropout, weight_decay and smoothing of which the space has several.
         """
         self.declare_network(hp)
         log_range(hp, "zeta", self.zeta)
@@ -185,6 +199,9 @@ class Space(ABC):
                 hp.Boolean(name)
             elif len(options) > 1:
                 hp.Choice(name, [str(option) for option in options], ordered=False)
+        for name, field in self._numbers().items():
+            if len(options := getattr(self, field)) > 1:
+                hp.Choice(name, [float(option) for option in options])
 
     def _variants(self) -> dict[str, tuple[Any, ...]]:
         """What is a hyperparameter only where there is something to choose."""
@@ -195,6 +212,15 @@ class Space(ABC):
     def variant(self, values: Mapping[str, Any], name: str) -> Any:
         """The "policy", "pattern", "normalize", "schedule", "rhythm" or "newcomers" that `values` describe."""
         return values.get(name, self._variants().get(name, (False,))[0])
+
+    def _numbers(self) -> dict[str, str]:
+        """Fields of numbers to choose from, by the name of their hyperparameter."""
+        fields = {"dropout": "dropouts", "weight_decay": "weight_decays", "smoothing": "smoothings"}
+        return {name: field for name, field in fields.items() if hasattr(self, field)}
+
+    def number(self, values: Mapping[str, Any], name: str) -> float:
+        """The "dropout", "weight_decay" or "smoothing" that `values` describe."""
+        return float(values.get(name, getattr(self, self._numbers()[name])[0]))
 
     def connections(self, values: Mapping[str, Any], n_in: Any, n_out: int) -> int:
         """Connections of the network that `values` describe, known before it is built."""

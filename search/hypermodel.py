@@ -35,7 +35,8 @@ class SparseHyperModel(keras_tuner.HyperModel):
         padded: Whether sequences have padded steps, marked as `keras_sparse.search.data.Preprocessing` marks them.
             Default False.
         metric: Makes a metric to compile beside the task's own; see `metrics.Adapted`.
-        informative: Features that vary, for the pattern "informative"; see `placing`. None: all.
+        informative: Features that vary, for the patterns "informative" and "local"; see `placing`. None: all.
+        grid: (height, width) of the picture that flat features are, for the pattern "local". Default: none.
     """
 
     fixed_size = True
@@ -51,6 +52,7 @@ class SparseHyperModel(keras_tuner.HyperModel):
         padded: bool = False,
         metric: Callable[[], keras.metrics.Metric] | None = None,
         informative: Sequence[int] | None = None,
+        grid: Sequence[int] | None = None,
     ) -> None:
         super().__init__(name=f"sparse_{space.kind}")
         self.space = space
@@ -61,6 +63,7 @@ class SparseHyperModel(keras_tuner.HyperModel):
         self.padded = padded
         self.metric = metric
         self.informative = informative
+        self.grid = grid
 
     def declare_hyperparameters(self, hp: Any) -> None:
         """Registers every hyperparameter of the space."""
@@ -71,27 +74,37 @@ class SparseHyperModel(keras_tuner.HyperModel):
         self.space.declare(hp)
         self._values = dict(hp.values)
         model = self._make(self._values)
-        place(model, self.space.variant(hp.values, "pattern"), self.informative)
+        place(model, self.space.variant(hp.values, "pattern"), self.informative, self.grid)
         return model
 
     def _make(self, values: Mapping[str, Any]) -> keras.Model:
+        network = self.space.build(values, self.n_in, self.n_out, task=self.task, padded=self.padded)
+        return self._compiled(network, values)
+
+    def _compiled(self, network: keras.Model, values: Mapping[str, Any]) -> keras.Model:
         policy, every = self._policy(values), self._rhythm(values)
         steps = 1 if policy.single_steps else steps_per_execution(self.n_train, values["batch_size"])
         if every != "epoch":  # callbacks run between executions
             steps = next(n for n in range(min(steps, every), 0, -1) if every % n == 0)
         return compiled(
-            self.space.build(values, self.n_in, self.n_out, task=self.task, padded=self.padded),
+            network,
             task=self.task,
             learning_rate=values["learning_rate"],
+            weight_decay=self.space.number(values, "weight_decay"),
+            smoothing=self.space.number(values, "smoothing"),
             steps_per_execution=steps,
             metrics=[] if self.metric is None else [self.metric()],
         )
 
     def finished(self, model: keras.Model) -> keras.Model:
-        """The network built last without batch normalisation: folded into the weights of the layers it follows."""
-        if not any(isinstance(layer, keras.layers.BatchNormalization) for layer in model.layers):
-            return model
-        return fold(model, self._make({**self._values, "normalize": False}))
+        """The network built last, as it is kept: judged by plain labels, and without batch normalisation.
+
+        That is folded into the weights of the layers it follows.
+        """
+        plain = {**self._values, "normalize": False, "smoothing": 0.0}
+        if any(isinstance(layer, keras.layers.BatchNormalization) for layer in model.layers):
+            return fold(model, self._make(plain))
+        return self._compiled(model, plain) if self.space.number(self._values, "smoothing") else model
 
     def _policy(self, values: Mapping[str, Any]) -> ks.Policy:
         return named(self.space.variant(values, "policy"), values["zeta"])

@@ -208,6 +208,8 @@ def compiled(
     *,
     task: Task,
     learning_rate: float = 0.003,
+    weight_decay: float = 0.0,
+    smoothing: float = 0.0,
     steps_per_execution: int = 1,
     metrics: Sequence[keras.metrics.Metric] = (),
 ) -> keras.Model:
@@ -217,19 +219,35 @@ def compiled(
         model: A network that ends as `task` wants it.
         task: "classification" or "regression".
         learning_rate: Adam's.
+        weight_decay: What a step of rate 1 takes of every weight (Loshchilov and Hutter 2019).
+        smoothing: Share of the labels that is spread over all classes. Ignored for a regression.
         steps_per_execution: Steps between two looks of Python at the training.
         metrics: To compile beside "accuracy" or "mse".
     """
     classifies = task == "classification"
+    loss: Any = "sparse_categorical_crossentropy" if classifies else "mse"
     compile_model: Any = model.compile
     compile_model(
-        optimizer=keras.optimizers.Adam(learning_rate),
-        loss="sparse_categorical_crossentropy" if classifies else "mse",
+        optimizer=keras.optimizers.Adam(learning_rate, weight_decay=weight_decay or None),
+        loss=smoothed(smoothing) if classifies and smoothing else loss,
         metrics=["accuracy" if classifies else "mse", *metrics],
         steps_per_execution=steps_per_execution,
         jit_compile=False,
     )
     return model
+
+
+def smoothed(share: float) -> Callable[[Any, Any], Any]:
+    """The cross-entropy of integer labels of which `share` is spread over all classes (Szegedy et al. 2016, sec. 7)."""
+
+    def cross_entropy(labels: Any, found: Any) -> Any:
+        # Without a one-hot array: (1 - share) of the class that is right, and the mean over all of them.
+        right = keras.losses.sparse_categorical_crossentropy(labels, found)
+        tiny = keras.config.epsilon()
+        everywhere = -keras.ops.mean(keras.ops.log(keras.ops.clip(found, tiny, 1 - tiny)), axis=-1)
+        return (1 - share) * right + share * everywhere
+
+    return cross_entropy
 
 
 def steps_per_execution(n_train: int | None, batch_size: int) -> int:

@@ -10,8 +10,10 @@ import numpy as np
 import keras_sparse as ks
 from keras_sparse.junctions import junctions
 
-PATTERNS: Final = ("random", "balanced", "informative")
-"""Uniform; every unit with equally many inputs; and, in the first junction, only from inputs that vary."""
+PATTERNS: Final = ("random", "balanced", "informative", "local")
+"""Uniform; every unit with equally many inputs; in the first junction only from inputs that vary; and near a place."""
+FIRST_ONLY: Final = ("informative", "local")
+"""What concerns features as they are given, so flat ones only."""
 _LEAST_DEVIATION = 0.1
 
 
@@ -43,17 +45,29 @@ def balanced(
     return ks.Connectivity(np.concatenate(drawn), np.repeat(np.arange(n_out), degrees), shape=shape)
 
 
-def place(model: Any, pattern: str, among: Sequence[int] | None) -> None:
+def place(model: Any, pattern: str, among: Sequence[int] | None = None, grid: Sequence[int] | None = None) -> None:
     """Moves the connections of a network that was just built.
 
     Args:
         model: A built model of sparse layers.
         pattern: One of `PATTERNS`.
-        among: The inputs that vary, for "informative".
+        among: The inputs that vary, for "informative" and "local".
+        grid: (height, width) of the picture that the inputs are, for "local".
+
+    Raises:
+        ValueError: The pattern is "local", and there is no grid.
     """
     if pattern == "random":
         return
+    if pattern == "local" and grid is None:
+        raise ValueError('The pattern "local" needs the `grid` of the inputs, (height, width).')
     for number, _, _, kernel in junctions(model):
         rng = np.random.default_rng([kernel.state().seed & 0xFFFFFFFF, number])
-        chosen = among if pattern == "informative" and number == 0 else None
-        kernel.assign(balanced(kernel.shape, len(kernel), rng, chosen), np.asarray(kernel.values)[: len(kernel)])
+        chosen = among if pattern in FIRST_ONLY and number == 0 else None
+        if grid is not None and pattern == "local" and number == 0:
+            few = chosen is not None and len(chosen) * kernel.shape[1] < len(kernel)
+            fields = ks.Local(tuple(grid), inputs=None if few else chosen)
+            connections = fields.sample(kernel.shape, len(kernel), seed=int(rng.integers(2**62)))
+        else:
+            connections = balanced(kernel.shape, len(kernel), rng, chosen)
+        kernel.assign(connections, np.asarray(kernel.values)[: len(kernel)])

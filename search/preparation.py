@@ -11,12 +11,13 @@ import numpy as np
 
 from . import data as data_module
 from .base_space import Space
-from .data import Dataset, Preprocessing, with_lengths
+from .data import DataError, Dataset, Preprocessing, with_lengths
+from .data.forms import example_shape
 from .hypermodel import SparseHyperModel
 from .manifest import RunManifest
 from .metrics import Adapted
 from .oracle import SparseOracle
-from .placing import informative
+from .placing import FIRST_ONLY, informative
 from .progress import Reporter
 from .records import Records
 from .settings import Settings
@@ -38,6 +39,7 @@ class Prepared:
         parts: Features and targets of the training, validation and test part, as the networks see them.
         space: Where to search.
         settings: What for.
+        grid: (height, width) of images whose networks may start with local receptive fields; else None.
     """
 
     data: Dataset
@@ -46,6 +48,7 @@ class Prepared:
     parts: list[Part]
     space: Space
     settings: Settings
+    grid: tuple[int, ...] | None = None
 
     def manifest(self, *, epochs: int, patience: int, seed: int, max_trials: int) -> RunManifest:
         """What a run directory is made with."""
@@ -82,7 +85,8 @@ class Prepared:
             n_train=len(data.y_train),
             padded=preprocessing.padded,
             metric=metric,
-            informative=informative(self.parts[0][0]) if "informative" in space.patterns else None,
+            informative=informative(self.parts[0][0]) if set(FIRST_ONLY) & set(space.patterns) else None,
+            grid=self.grid,
         )
         oracle = SparseOracle(
             Records(directory),
@@ -130,7 +134,7 @@ def prepare(
         settings: What to search for.
 
     Raises:
-        ValueError: The data do not suit the network, or a field of the space is unknown or out of range.
+        ValueError: The data do not suit the network or a pattern, or a field of the space is unknown or out of range.
     """
     kind = template(space, network)
     prepared = with_lengths(data) if kind.form == "sequences" else data
@@ -143,7 +147,18 @@ def prepare(
         (prepared.x_test, prepared.y_test),
     )
     parts = [(preprocessing.features(x), preprocessing.target(y)) for x, y in raw]
-    return Prepared(prepared, _describe(data, preprocessing), preprocessing, parts, space, settings)
+    grid = _grid(prepared) if "local" in space.patterns else None
+    return Prepared(prepared, _describe(data, preprocessing), preprocessing, parts, space, settings, grid)
+
+
+def _grid(data: Dataset) -> tuple[int, ...]:
+    try:
+        return example_shape(data, "images")[:2]
+    except DataError as error:
+        raise DataError(
+            f'{data.name} cannot be searched with the pattern "local": it is for images, [height, width] or [height, '
+            "width, channels]. Reshape x, or take the pattern out of the space."
+        ) from error
 
 
 def _describe(data: Dataset, preprocessing: Preprocessing) -> dict[str, Any]:

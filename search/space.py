@@ -41,11 +41,14 @@ class MLPSpace(Space):
         activation: Activation of the hidden layers, a name Keras knows.
         policies: How connections may move, of `keras_sparse.rewiring.named.NAMES`: "set", "static", "rigl", ….
         patterns: Where they may start, of `placing.PATTERNS`: "random", "balanced" (units have equally many inputs),
-            "informative" (balanced, and in the first junction off inputs that hardly vary).
+            "informative" (balanced, and in the first junction off inputs that hardly vary), "local" (the same, and in
+            the first junction near a place of the picture: `ks.Local`; for images only).
         normalize: Whether hidden layers may have batch normalisation; it is folded into the network that is kept.
         schedules: What may become of the learning rate: "constant", or "cosine" (200 steps up, then down to 0).
         rhythms: When connections may move: "epoch", or every so many steps, e.g. 150.
         newcomers: Where Adam's second moment of a new connection may start: "initial" or "mean", see `ks.Rewire`.
+        weight_decays: What a step of learning rate 1 may take of every weight, see `Space`.
+        smoothings: Shares of the labels that may be spread over all classes, within [0, 1), ascending.
         dropouts: Shares of the hidden units that a training step may leave out, within [0, 1), ascending.
         scaling: How features are standardised: "each" by its own mean and deviation, or all by "shared" ones, which
             suits pixels: those at the margin, which are seldom on, are then not blown up.
@@ -77,9 +80,6 @@ class MLPSpace(Space):
         super().__post_init__()
         self._check_counts("hidden_layers")
         self._check_options("units")
-        ascending = list(self.dropouts) == sorted(set(self.dropouts))
-        if not self.dropouts or not ascending or not 0 <= self.dropouts[0] <= self.dropouts[-1] < 1:
-            raise ValueError(f"dropouts: expected ascending shares within [0, 1), got {self.dropouts!r}.")
         if self.scaling not in SCALINGS:
             raise ValueError(f"scaling must be one of {', '.join(SCALINGS)}, got {self.scaling!r}.")
 
@@ -107,16 +107,13 @@ class MLPSpace(Space):
     def declare_network(self, hp: Any) -> None:
         """Registers the hyperparameters of the network.
 
-        Names: hidden_layers, units_1, density_1, units_2, density_2, …, density_output, and dropout if there are
-        several. Those of the second and later
+        Names: hidden_layers, units_1, density_1, units_2, density_2, …, density_output. Those of the second and later
         hidden layers exist only in networks that have the layer.
         """
         fewest, most = self.hidden_layers
         hp.Int("hidden_layers", fewest, most, default=fewest)
         declare_layers(hp, "hidden_layers", self.hidden_layers, self._declare_layer)
         log_range(hp, "density_output", self.output_density)
-        if len(self.dropouts) > 1:
-            hp.Choice("dropout", [float(share) for share in self.dropouts])
 
     def _declare_layer(self, hp: Any, layer: int) -> None:
         width(hp, f"units_{layer}", self.units)
@@ -151,7 +148,7 @@ class MLPSpace(Space):
             task=task,
             activation=self.activation,
             normalize=self.variant(values, "normalize"),
-            dropout=float(values.get("dropout", self.dropouts[0])),
+            dropout=self.number(values, "dropout"),
         )
 
 

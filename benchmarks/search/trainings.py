@@ -35,7 +35,13 @@ def _trained(data: Dataset, space: MLPSpace, values: Mapping[str, Any], epochs: 
     parts = _parts(data)
     (x, y), _, _ = parts
     hypermodel = SparseHyperModel(
-        space, n_in=x.shape[1], n_out=10, task="classification", n_train=len(y), informative=informative(x)
+        space,
+        n_in=x.shape[1],
+        n_out=10,
+        task="classification",
+        n_train=len(y),
+        informative=informative(x),
+        grid=(28, 28),
     )
     keras.utils.clear_session()
     keras.utils.set_random_seed(0)

@@ -12,7 +12,7 @@ from . import counter_rng
 from .connectivity import Connectivity, Int64, check_shape
 from .patterns import ByConfig
 
-_SPREAD = 0.4  # of the side of a square, or cube, with as many places as a unit has
+_SPREAD = 0.5  # of the side of a square, or cube, with as many places as a unit has
 _REACH = 4  # spreads around its centre in which a unit looks for places first
 
 
@@ -27,7 +27,7 @@ class Local(ByConfig):
         grid: places along every axis of the grid, in the order in which inputs are flattened (row by row), say (28,
             28). n_in is a multiple of the number of places; with more inputs than places the last axis, channels, is
             left out of `grid`: a unit may look at all channels of a place.
-        spread: standard deviation of the normal distribution, in places, > 0. Default: 0.4 times the side of a square
+        spread: standard deviation of the normal distribution, in places, > 0. Default: half the side of a square
             (in other dimensions, a cube) that holds as many inputs as a unit has.
         inputs: the only inputs to connect, where the others say nothing, as pixels at the margin do. Default: all.
 

@@ -165,23 +165,25 @@ def test_networks_are_chosen_by_validation_alone():
 
     trials = [trial(0, 0.9, 900), trial(1, 0.95, 1001), trial(2, 0.92, 1000), trial(3, None, None, "failed")]
     trials += [trial(4, 0.8, 100), trial(5, 0.92, 500)]
-    assert [v["trial"] for v in deep_n_cheap.fitting(trials, 1000)] == [5, 2, 0]
+    assert [v["trial"] for v in deep_n_cheap.fitting(trials, 1000)] == [5, 2]
 
 
-def test_dropout_is_raised_while_that_validates_better():
+def test_more_is_regularized_while_that_validates_better():
     seen = []
 
     def validate(values):
-        seen.append(values)
-        return {"validation": 1 - abs(values["dropout"] - 0.3)}
+        seen.append({name: value for name, value in values.items() if name != "units_1"})
+        return {"validation": 1 - abs(values.get("dropout", 0.0) - 0.3) - values.get("smoothing", 0.0)}
 
-    values = {"units_1": 30, "dropout": 0.1}
+    values = {"units_1": 30, "weight_decay": 0.1, "dropout": 0.1}
     best, validated = deep_n_cheap.regularized(values, {"validation": 0.8}, validate)
-    assert best == {"units_1": 30, "dropout": 0.3}
+    assert best == {"units_1": 30, "weight_decay": 0.1, "dropout": 0.3}
     assert validated == {"validation": 1.0}
-    assert [v["dropout"] for v in seen] == [0.2, 0.3, 0.4]
-    values = {"units_1": 30, "dropout": 0.9}
-    assert deep_n_cheap.regularized(values, {"validation": 0.1}, validate) == (values, {"validation": 0.1})
+    assert [v.get("smoothing", 0.0) for v in seen] == [0.1, 0, 0, 0, 0]
+    assert [v["weight_decay"] for v in seen] == [0.1, 0.3, 0.1, 0.1, 0.1]
+    assert [v["dropout"] for v in seen] == [0.1, 0.1, 0.2, 0.3, 0.4]
+    most = {name: levels[-1] for name, levels in deep_n_cheap.MORE.items()}
+    assert deep_n_cheap.regularized(most, {"validation": 0.1}, validate) == (most, {"validation": 0.1})
 
 
 def test_the_aims_are_in_the_table():

@@ -8,6 +8,7 @@ from keras_sparse.search import search
 from keras_sparse.search.conv_space import ConvSpace
 from keras_sparse.search.data import load
 from keras_sparse.search.hypermodel import SparseHyperModel, cosine
+from keras_sparse.search.networks import smoothed
 from keras_sparse.search.placing import balanced, informative
 from keras_sparse.search.recurrent_space import RecurrentSpace
 from keras_sparse.search.space import MLPSpace
@@ -172,7 +173,7 @@ def test_dropout(problem):
     _, plain, *_ = trained(problem, epochs=1)
     assert not [layer for layer in plain.layers if isinstance(layer, keras.layers.Dropout)]
     for wrong in ((), (1.0,), (-0.1,), (0.3, 0.1), (0.1, 0.1)):
-        with pytest.raises(ValueError, match="dropouts: expected ascending shares"):
+        with pytest.raises(ValueError, match="dropouts: expected ascending numbers"):
             MLPSpace(dropouts=wrong)
 
 
@@ -187,3 +188,87 @@ def test_pixels_may_share_a_scale_in_a_search(tmp_path):
     assert accuracy == pytest.approx(result.best["val_accuracy"], abs=1e-6)
     with pytest.raises(ValueError, match="scaling must be one of each, shared, got 'pixels'"):
         MLPSpace(scaling="pixels")
+
+
+def test_local_fields_are_where_the_picture_says_something():
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(60, 72)).astype("float32"), rng.integers(3, size=60)
+    alive = [i for i in range(72) if i % 12 // 2 not in (0, 5)]  # 6 x 6 pixels of two channels, no margins
+    space = MLPSpace(hidden_layers=(1, 1), units=(64,), input_density=(0.1, 0.1), patterns=("local", "balanced"))
+    hypermodel = SparseHyperModel(
+        space, n_in=72, n_out=3, task="classification", n_train=60, informative=alive, grid=(6, 6)
+    )
+    hp = keras_tuner.HyperParameters()
+    hp.values = {"pattern": "local", "density_1": 0.1}
+    hypermodel.fit(hp, model := hypermodel.build(hp), x, y, epochs=1, verbose=0)
+    start = hypermodel.build(hp).layers[0].kernel.connectivity
+    assert np.isin(start.inputs, alive).all()
+    assert np.ptp(start.in_degrees) <= 1
+    rows = start.inputs // 12
+    spread = [np.ptp(rows[start.outputs == unit]) for unit in range(64)]
+    hp.values = {**hp.values, "pattern": "balanced"}
+    other = hypermodel.build(hp).layers[0].kernel.connectivity
+    assert np.mean(spread) < 0.8 * np.mean([np.ptp(other.inputs[other.outputs == unit] // 12) for unit in range(64)])
+    # Too few inputs vary for so many connections: all are taken.
+    hp.values = {**hp.values, "pattern": "local"}
+    hypermodel.informative = [14]
+    assert len(hypermodel.build(hp).layers[0].kernel.connectivity) == len(start)
+    assert np.isfinite(model.predict(x, verbose=0)).all()
+    with pytest.raises(ValueError, match='"local" needs the `grid`'):
+        SparseHyperModel(space, n_in=72, n_out=3, task="classification").build(hp)
+
+
+def test_local_fields_are_searched_on_images_only(tmp_path):
+    result = search(load("digits"), output=tmp_path / "run", space={"patterns": ("local",)}, max_trials=1, epochs=1)
+    assert result.best is not None
+    table = tmp_path / "flat.npz"
+    rng = np.random.default_rng(0)
+    np.savez(table, x_train=rng.normal(size=(60, 5)), y_train=np.arange(60) % 3)
+    with pytest.raises(ValueError, match='cannot be searched with the pattern "local": it is for images'):
+        search(load(str(table)), output=tmp_path / "other", space={"patterns": ("local",)}, max_trials=1)
+    assert not [path for path in (tmp_path / "other").iterdir() if not path.name.startswith(".")]
+
+
+def test_smoothed_labels_are_one_hot_ones_smoothed():
+    found = np.random.default_rng(0).dirichlet(np.ones(4), size=6).astype("float32")
+    labels = np.array([0, 1, 2, 3, 1, 1])
+    wanted = keras.losses.categorical_crossentropy(np.eye(4)[labels], found, label_smoothing=0.2)
+    np.testing.assert_allclose(smoothed(0.2)(labels[:, None], found), wanted, rtol=1e-5)
+
+
+@pytest.mark.parametrize("normalize", [False, True])
+def test_decay_and_smoothing_end_with_the_training(problem, normalize):
+    small, free = (
+        trained(
+            problem,
+            epochs=6,
+            normalize=(normalize,),
+            weight_decays=(0.0, 3.0),
+            smoothings=(0.0, 0.5),
+            values={"weight_decay": decay, "smoothing": smoothing, "learning_rate": 0.01},
+        )
+        for decay, smoothing in ((3.0, 0.0), (0.0, 0.5))
+    )
+    norms = [np.linalg.norm(model.layers[-1].kernel.values) for _, model, *_ in (small, free)]
+    assert norms[0] < 0.5 * norms[1]
+    hypermodel, model, _, history = free
+    x, y = problem
+    # With half of each label spread over three classes nothing gets below the entropy of such labels.
+    assert min(history["loss"]) > -(2 / 3 * np.log(2 / 3) + 1 / 3 * np.log(1 / 6))
+    kept = hypermodel.finished(model)
+    told = kept.evaluate(x, y, verbose=0, return_dict=True)
+    found = kept.predict(x, verbose=0)
+    assert told["loss"] == pytest.approx(-np.log(found[np.arange(len(y)), y]).mean(), rel=1e-4)
+
+
+def test_numbers_to_choose_from_are_checked():
+    space = MLPSpace(weight_decays=(0, 0.1), smoothings=(0.0, 0.1))
+    assert MLPSpace.from_dict(space.to_dict()) == space
+    hp = keras_tuner.HyperParameters()
+    space.declare(hp)
+    assert (hp.values["weight_decay"], hp.values["smoothing"]) == (0.0, 0.0)
+    for wrong in ((), (-0.1,), (0.1, 0.1), ("a",), (0.1, float("inf"))):
+        with pytest.raises(ValueError, match=r"weight_decays: expected ascending numbers within \[0, inf\)"):
+            MLPSpace(weight_decays=wrong)
+    with pytest.raises(ValueError, match=r"smoothings: expected ascending numbers within \[0, 1\)"):
+        ConvSpace(smoothings=(1.0,))
