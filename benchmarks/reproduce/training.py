@@ -45,7 +45,7 @@ def mlp(
         densities: of every junction; None for keras.layers.Dense.
         seed: of connections and values.
         activation: makes the activation layer of a hidden layer.
-        pattern: of the sparse junctions.
+        pattern: of the sparse junctions, or a list with one for every junction.
         normalize: whether hidden layers have batch normalisation before the activation.
         dropout: after every hidden layer.
         use_bias: whether layers have biases.
@@ -71,9 +71,8 @@ def mlp(
             own = counter(seed, number)
             positions = sizes[number] * units
             capacity = None if room == 1 else min(positions, round(room * density * positions))
-            layers.append(
-                ks.SparseDense(units, density=density, pattern=pattern, seed=own, capacity=capacity, **common)
-            )
+            where = pattern[number] if isinstance(pattern, list) else pattern
+            layers.append(ks.SparseDense(units, density=density, pattern=where, seed=own, capacity=capacity, **common))
         if number < last:
             layers += [keras.layers.BatchNormalization()] if normalize else []
             layers.append(activation())

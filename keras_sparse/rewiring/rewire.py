@@ -111,6 +111,11 @@ class Rewire(Rewirer, keras.callbacks.Callback):
         self._journal.begin()
         self._attach_when_built()
 
+    @property
+    def looks_at_steps(self) -> bool:
+        """Whether it has to be called at every step: it rewires by steps, or its policy looks at some."""
+        return self.every != "epoch" or self.policy.single_steps
+
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Rewire, if updates go by epoch and the optimizer has stepped since the last one."""
         self._journal.epoch = epoch
