@@ -16,6 +16,7 @@ from keras_sparse.rewiring.rewirer import NEWCOMERS
 from keras_sparse.topology.budgets import stored_bytes
 from keras_sparse.topology.densities import connection_count
 
+from .checked import Checked, are_whole
 from .data.forms import Form
 from .networks import Junction
 from .objective import Task
@@ -52,7 +53,7 @@ class Kernel(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Space(ABC):
+class Space(Checked, ABC):
     """Sparse networks of one kind, rewired while they are trained with Adam.
 
     A kind of network is a subclass: a frozen dataclass whose fields are ranges, with `form`, `for_data`,
@@ -113,40 +114,12 @@ class Space(ABC):
         self._check_names("newcomers", NEWCOMERS)
         steps: Any = tuple(rhythm for rhythm in self.rhythms if rhythm != "epoch")
         each_once = self.rhythms and len(set(self.rhythms)) == len(self.rhythms)
-        if not each_once or not _are_whole(steps) or min(steps, default=1) < 1:
+        if not each_once or not are_whole(steps) or min(steps, default=1) < 1:
             raise ValueError(f'rhythms: expected "epoch" or numbers of steps >= 1, each once, got {self.rhythms!r}.')
         for field in self._numbers().values():
             self._check_ascending(field, math.inf if field == "weight_decays" else 1.0)
         if "normalize" in self._variants():
             self._check_names("normalize", (False, True))
-
-    def _check_range(self, name: str, highest: float) -> None:
-        pair = getattr(self, name)
-        sound = isinstance(pair, tuple) and len(pair) == 2 and all(_is_number(end) for end in pair)
-        if not sound or not 0 < pair[0] <= pair[1] <= highest:
-            raise ValueError(f"{name}: expected (low, high) with 0 < low <= high <= {highest:g}, got {pair!r}.")
-
-    def _check_counts(self, name: str) -> None:
-        pair = getattr(self, name)
-        if not _are_whole(pair) or len(pair) != 2 or not 1 <= pair[0] <= pair[1]:
-            raise ValueError(f"{name}: expected 1 <= fewest <= most, got {pair!r}.")
-
-    def _check_options(self, name: str, least: int = 1) -> None:
-        options = getattr(self, name)
-        if not _are_whole(options) or not options or options[0] < least or list(options) != sorted(set(options)):
-            raise ValueError(f"{name}: expected ascending whole numbers >= {least}, got {options!r}.")
-
-    def _check_ascending(self, name: str, bound: float) -> None:
-        numbers = getattr(self, name)
-        sound = isinstance(numbers, tuple) and numbers and all(_is_number(number) for number in numbers)
-        if not sound or list(numbers) != sorted(set(numbers)) or not 0 <= numbers[0] <= numbers[-1] < bound:
-            raise ValueError(f"{name}: expected ascending numbers within [0, {bound:g}), got {numbers!r}.")
-
-    def _check_names(self, name: str, known: tuple[Any, ...]) -> None:
-        names = getattr(self, name)
-        sound = isinstance(names, tuple) and names and all(option in known for option in names)
-        if not sound or len(set(names)) < len(names):
-            raise ValueError(f"{name}: expected some of {', '.join(map(str, known))}, each once, got {names!r}.")
 
     @property
     @abstractmethod
@@ -310,11 +283,3 @@ def dense_kernels(junctions: Sequence[Junction], n_in: int) -> list[Kernel]:
         Kernel((before, after.units), after.density, biases=after.units)
         for before, after in zip(sizes, junctions, strict=False)
     ]
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def _are_whole(values: Any) -> bool:
-    return isinstance(values, tuple) and all(isinstance(v, int) and not isinstance(v, bool) for v in values)

@@ -210,7 +210,7 @@ def table(name: str, rows: Sequence[tuple[int, Any, Any, Any, Any]], plan: Plan)
     lines = [
         f"## One search, five sizes: {name.replace('_', '-')}",
         "",
-        "    python -m benchmarks.search deep_n_cheap",
+        f"    python -m benchmarks.search deep_n_cheap{_options(plan)}",
         "",
         f"{plan.trials} trials of at most {plan.epochs} epochs, then {plan.final} epochs{examples}.",
         "",
@@ -228,6 +228,11 @@ def table(name: str, rows: Sequence[tuple[int, Any, Any, Any, Any]], plan: Plan)
         cells = [f"{size:,}", f"{tested['parameters']:,}", widths, *shares, beside]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
+
+
+def _options(plan: Plan) -> str:
+    names = ("trials", "epochs")
+    return "".join(f" --{name} {value}" for name in names if (value := getattr(plan, name)) != getattr(Plan, name))
 
 
 class _Steps:

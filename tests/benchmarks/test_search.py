@@ -191,6 +191,9 @@ def test_the_aims_are_in_the_table():
     row = (1000, values, {"validation": 0.95}, {"test": 0.9541, "parameters": 998}, {"test": 0.9, "parameters": 838})
     text = deep_n_cheap.table("mnist", [row], deep_n_cheap.Plan())
     assert "| 1,000 | 998 | 30-20 | 95.00 | 95.41 | 95.40 | 90.00 (838) |" in text
+    assert "    python -m benchmarks.search deep_n_cheap\n" in text
+    text = deep_n_cheap.table("mnist", [row], deep_n_cheap.Plan(trials=80))
+    assert "    python -m benchmarks.search deep_n_cheap --trials 80\n" in text
 
 
 def test_pooling():
