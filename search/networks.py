@@ -242,7 +242,7 @@ def smoothed(share: float) -> Callable[[Any, Any], Any]:
 
     def cross_entropy(labels: Any, found: Any) -> Any:
         # Without a one-hot array: (1 - share) of the class that is right, and the mean over all of them.
-        right = keras.losses.sparse_categorical_crossentropy(labels, found)
+        right: Any = keras.losses.sparse_categorical_crossentropy(labels, found)
         tiny = keras.config.epsilon()
         everywhere = -keras.ops.mean(keras.ops.log(keras.ops.clip(found, tiny, 1 - tiny)), axis=-1)
         return (1 - share) * right + share * everywhere

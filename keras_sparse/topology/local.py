@@ -109,6 +109,7 @@ class Local(ByConfig):
             return np.empty(0, np.int64)
         *grid, channels = allowed.shape
         spread = self.spread or _SPREAD * max(1.0, degree / channels) ** (1 / len(grid))
+        spread = min(max(spread, 1e-3), 1e9)  # beyond, squares overflow and nothing changes
         reach = np.ceil(_REACH * spread)
         while True:
             low = np.maximum(0, centre - reach).astype(np.int64)
@@ -123,7 +124,7 @@ class Local(ByConfig):
         chance = rng.gumbel(size=len(found)) - distance / (2 * spread**2)
         found = found[np.argpartition(-chance, degree - 1)[:degree]]
         found[:, :-1] += low
-        return np.ravel_multi_index(tuple(found.T), allowed.shape)
+        return np.asarray(np.ravel_multi_index(tuple(found.T), allowed.shape), np.int64)
 
     def __repr__(self) -> str:
         chosen = "" if self.inputs is None else f", inputs=<{len(self.inputs)} of them>"

@@ -68,6 +68,13 @@ def test_a_field_grows_until_it_holds_enough():
     assert sorted(c.inputs.tolist()) == sorted(corners * 2)
 
 
+@pytest.mark.parametrize("spread", [1e-300, 1e300])
+def test_extreme_spreads(spread):
+    c = ks.Local((5, 5), spread).sample((25, 300), 300, seed=0)
+    assert len(c) == 300
+    assert len(np.unique(c.inputs)) == 25
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
