@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from typing import Any, cast
 
 import keras
@@ -15,7 +14,7 @@ from ..topology.densities import DensityRule
 from ..topology.patterns import Pattern
 from .annealing import softplus
 from .binary_units import BinaryUnits, check_count, check_range
-from .executions import executing, steps_at_once
+from .executions import several_at_once
 
 Tensor = Any
 # Arguments that are those of the hidden layer.
@@ -168,10 +167,9 @@ class RBM(BinaryUnits, keras.Model):
         return (*input_shape[:-1], self.hidden_units)
 
     def fit(self, x: Any = None, *args: Any, **kwargs: Any) -> Any:
-        """Do what `keras.Model.fit` does, without labels; several steps at a time where nothing looks at single ones.
+        """Do what `keras.Model.fit` does, without labels.
 
-        Compiled with `steps_per_execution=1`, the default, it runs up to 16 steps between two looks of Python if x is
-        an array and no callback has a hook for batches: the same training, faster.
+        If x is an array and no callback has a hook for batches, up to 16 steps run at once: the same training, faster.
         """
         if isinstance(x, np.ndarray):
             check_range(x)
@@ -180,9 +178,7 @@ class RBM(BinaryUnits, keras.Model):
                 f"{self.name}: an RBM has its own loss and metrics. Compile it with an optimizer only: "
                 'rbm.compile("sgd").'
             )
-        arguments = inspect.signature(keras.Model.fit).bind(self, x, *args, **kwargs).arguments
-        steps = steps_at_once(self, arguments) if self.compiled else 1
-        with executing(self, steps):
+        with several_at_once(self, x, *args, **kwargs):
             return super().fit(x, *args, **kwargs)
 
     def compute_loss(
