@@ -12,6 +12,7 @@ import keras_tuner
 import keras_sparse as ks
 from keras_sparse.rewiring.named import named, rhythm
 
+from . import feeding
 from .base_space import Inputs, Space
 from .folding import fold
 from .networks import compiled, evaluation_batch, steps_per_execution
@@ -128,7 +129,7 @@ class SparseHyperModel(keras_tuner.HyperModel):
             optimizer.learning_rate = cosine(
                 hp.get("learning_rate"), kwargs.get("epochs", 1) * math.ceil(examples / kwargs["batch_size"])
             )
-        return model.fit(*args, callbacks=[*rewire, *callbacks], **kwargs)
+        return feeding.fit(model, *args, callbacks=[*rewire, *callbacks], **kwargs)
 
 
 def cosine(rate: float, steps: int) -> keras.optimizers.schedules.LearningRateSchedule:

@@ -16,6 +16,7 @@ from keras_sparse.topology.densities import DensityRule, connection_count
 
 from . import data as data_module
 from . import directory as names
+from . import feeding
 from .best_epoch import BestEpoch
 from .data import Dataset, Preprocessing, export_with_signatures
 from .directory import claim
@@ -89,7 +90,8 @@ def train_network(
             (preprocessing.features(x), preprocessing.target(y))
             for x, y in ((data.x_train, data.y_train), (data.x_val, data.y_val))
         )
-        model.fit(
+        feeding.fit(
+            model,
             *train,
             validation_data=validation,
             validation_batch_size=_EVALUATION_BATCH,

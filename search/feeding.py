@@ -1,0 +1,96 @@
+"""Training on arrays, with less to do around the steps than `Model.fit` has.
+
+Small networks on little data spend most of their time there: Keras has TensorFlow plan its pipeline anew twice an epoch
+(the plain one here starts three times as fast), and the first step is traced twice, since it makes variables.
+"""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+_UNDERSTOOD = {
+    "batch_size",
+    "callbacks",
+    "epochs",
+    "initial_epoch",
+    "validation_batch_size",
+    "validation_data",
+    "verbose",
+}
+_BATCH_SIZE = 32  # Keras' own default
+_AHEAD = 2
+
+
+def fit(model: keras.Model, x: Any = None, y: Any = None, **kwargs: Any) -> Any:
+    """`Model.fit`: the same training, but for the order of the examples, which Python's random numbers decide.
+
+    What is more than arrays, and other backends than TensorFlow, are left to `Model.fit` itself.
+
+    Args:
+        model: A compiled network.
+        x: Features [examples, ...].
+        y: Targets [examples, ...].
+        kwargs: As for `Model.fit`.
+
+    Returns:
+        What `Model.fit` returns.
+    """
+    trainer: Any = model
+    validation = kwargs.get("validation_data")
+    given = [x, y, *(validation if isinstance(validation, tuple) else () if validation is None else (validation,))]
+    plain = all(isinstance(part, np.ndarray) for part in given) and len(given) % 2 == 0
+    if not plain or kwargs.keys() - _UNDERSTOOD or keras.backend.backend() != "tensorflow":
+        return trainer.fit(x, y, **kwargs)
+    make_variables(model, x[:1], y[:1])
+    size = kwargs.pop("batch_size", None) or _BATCH_SIZE
+    at_once = kwargs.pop("validation_batch_size", None) or size
+    if validation is not None:
+        kwargs["validation_data"] = batches(validation[0], validation[1], at_once)
+    data = batches(x, y, size, seed=random.getrandbits(31))
+    # Told the number of steps, Keras starts the pipeline once an epoch; otherwise twice.
+    return trainer.fit(data, steps_per_epoch=len(data), shuffle=False, **kwargs)
+
+
+def batches(x: np.ndarray, y: np.ndarray, size: int, *, seed: int | None = None) -> tf.data.Dataset:
+    """Batches of (x, y), in another order every time.
+
+    Args:
+        x: Features [examples, ...].
+        y: Targets [examples, ...].
+        size: Examples in a batch; the last may have fewer.
+        seed: Of the order. None: as they come, every time.
+    """
+    parts = tuple(tf.constant(part, _dtype(part)) for part in (x, y))
+    if seed is None:
+        dataset = tf.data.Dataset.from_tensor_slices(parts).batch(size)
+    else:  # only numbers are shuffled: a buffer of examples would hold all of them once more
+        order = tf.data.Dataset.range(len(x)).shuffle(len(x), seed=seed)
+        dataset = order.batch(size).map(lambda rows: tuple(tf.gather(part, rows) for part in parts))
+    options = tf.data.Options()
+    options.autotune.enabled = False  # neither has anything to gain here, and both take time whenever it starts
+    options.experimental_optimization.apply_default_optimizations = False
+    return dataset.prefetch(_AHEAD).with_options(options)
+
+
+def make_variables(model: keras.Model, x: np.ndarray, y: np.ndarray) -> None:
+    """Makes the optimizer's and the metrics' variables, which the first step would have made.
+
+    Args:
+        model: A compiled network.
+        x: Features of one example [1, ...].
+        y: Its target [1, ...].
+    """
+    trainer: Any = model
+    trainer.optimizer.build(trainer.trainable_variables)
+    trainer.compute_metrics(x, y, trainer(x, training=False))
+    trainer.reset_metrics()
+
+
+def _dtype(part: np.ndarray) -> Any:
+    """Keras' type for numbers with a point; whatever it is for others."""
+    return keras.config.floatx() if np.issubdtype(part.dtype, np.floating) else part.dtype

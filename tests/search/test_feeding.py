@@ -1,0 +1,122 @@
+"""Arrays reach a network in training."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+from keras_sparse.search.feeding import batches, fit
+
+import keras_sparse as ks
+
+N = 70
+
+
+@pytest.fixture
+def data() -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(N, 6))
+    return x, (x[:, 0] > 0).astype("int64")
+
+
+def network(**compiled: Any) -> Any:
+    keras.utils.set_random_seed(5)
+    model: Any = Counting([keras.Input((6,)), ks.SparseDense(8, density=0.5), keras.layers.Dense(2)])
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(keras.optimizers.Adam(0.03), loss, metrics=["accuracy"], **compiled)
+    return model
+
+
+class Counting(keras.Sequential):
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.traced: list[Any] = []
+
+    def train_step(self, data: Any) -> Any:
+        self.traced.append([part.dtype for part in data])
+        return super().train_step(data)
+
+
+class TestBatches:
+    @pytest.mark.parametrize("size", [1, 16, 35, N, 100])
+    def test_every_example_comes_once_with_its_target(self, data: Any, size: int) -> None:
+        x, y = data
+        dataset = batches(x, y, size, seed=1)
+        found = [(np.asarray(a), np.asarray(b)) for a, b in dataset]
+        assert len(found) == len(dataset) == -(-N // size)
+        assert {len(a) for a, _ in found[:-1]} <= {size}
+        rows, targets = np.concatenate([a for a, _ in found]), np.concatenate([b for _, b in found])
+        order = [int(np.argmin(np.abs(x.astype("float32") - row).sum(axis=1))) for row in rows]
+        assert sorted(order) == list(range(N))
+        assert order != sorted(order)
+        np.testing.assert_array_equal(targets, y[order])
+
+    def test_the_order_changes_from_epoch_to_epoch_and_is_that_of_the_seed(self, data: Any) -> None:
+        def orders(seed: int) -> list[list[float]]:
+            dataset = batches(*data, 16, seed=seed)
+            return [np.concatenate([a[:, 0] for a, _ in dataset]).tolist() for _ in range(3)]
+
+        first = orders(1)
+        assert first == orders(1)
+        assert first != orders(2)
+        assert first[0] != first[1] != first[2] != first[0]
+
+    def test_without_a_seed_they_come_as_they_are(self, data: Any) -> None:
+        x, y = data
+        for _ in range(2):
+            found = list(batches(x, y, 32))
+            np.testing.assert_array_equal(np.concatenate([a for a, _ in found]), x.astype("float32"))
+            np.testing.assert_array_equal(np.concatenate([b for _, b in found]), y)
+
+
+class TestFit:
+    def test_it_trains_and_validates_as_fit_does(self, data: Any) -> None:
+        x, y = data
+        model = network(steps_per_execution=3)
+        seen: list[int] = []
+        callback = keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: seen.append(batch))
+        history = fit(
+            model, x, y, batch_size=16, validation_data=data, epochs=40, callbacks=[callback], verbose=0
+        ).history
+        assert model.optimizer.iterations == 40 * 5
+        assert seen[:4] == [2, 5, 2, 5]
+        assert history["accuracy"][-1] > 0.9 > history["accuracy"][0]
+        evaluated = model.evaluate(x, y, verbose=0, return_dict=True)
+        for name in ("loss", "accuracy"):
+            assert history[f"val_{name}"][-1] == pytest.approx(evaluated[name], rel=1e-5)
+
+    def test_the_step_is_traced_once_and_computes_in_keras_type(self, data: Any) -> None:
+        model = network()
+        fit(model, *data, epochs=2, verbose=0)
+        assert model.traced == [["float32", "int64"]]
+
+    def test_a_seed_repeats_it(self, data: Any) -> None:
+        def trained() -> list[np.ndarray]:
+            model = network()
+            fit(model, *data, epochs=3, verbose=0)
+            return model.get_weights()
+
+        for one, other in zip(trained(), trained(), strict=True):
+            np.testing.assert_array_equal(one, other)
+
+    @pytest.mark.parametrize("change", ["weights", "validation_split", "validation_weights", "dataset"])
+    def test_what_is_more_than_arrays_is_left_to_keras(self, data: Any, change: str) -> None:
+        x, y = data
+        given: dict[str, Any] = {"x": x, "y": y, "epochs": 2, "verbose": 0}
+        if change == "weights":
+            given["sample_weight"] = np.zeros(N)
+        elif change == "validation_split":
+            given["validation_split"] = 0.2
+        elif change == "validation_weights":
+            given["validation_data"] = (x, y, np.ones(N))
+        else:
+            given |= {"x": batches(x, y, 16), "y": None}
+        model = network()
+        before = model.get_weights()
+        history = fit(model, **given).history
+        assert len(history["loss"]) == 2
+        assert ("val_loss" in history) is (change in ("validation_split", "validation_weights"))
+        same = all(np.array_equal(one, other) for one, other in zip(before, model.get_weights(), strict=True))
+        assert same is (change == "weights")
