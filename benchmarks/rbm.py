@@ -30,7 +30,7 @@ tf.config.set_visible_devices([], "GPU")
 
 Tensor = Any
 SAMPLES = 60_000  # of an epoch
-BATCHES, STEPS_PER_EXECUTION = 80, 20  # an epoch that is timed, and an execution of "spe20"
+BATCHES, STEPS_PER_EXECUTION = 600, 20  # an epoch, and an execution of "spe20"
 
 parser = common.parser(__doc__)
 parser.add_argument("--shapes", type=common.shapes, default=common.shapes("784x500"))
