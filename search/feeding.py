@@ -42,9 +42,9 @@ def fit(model: keras.Model, x: Any = None, y: Any = None, **kwargs: Any) -> Any:
     """
     trainer: Any = model
     validation = kwargs.get("validation_data")
-    given = [x, y, *(validation if isinstance(validation, tuple) else () if validation is None else (validation,))]
-    plain = all(isinstance(part, np.ndarray) for part in given) and len(given) % 2 == 0
-    if not plain or kwargs.keys() - _UNDERSTOOD or keras.backend.backend() != "tensorflow":
+    pairs = [(x, y)] if validation is None else [(x, y), validation]
+    plain = all(map(_is_plain, pairs)) and not kwargs.keys() - _UNDERSTOOD
+    if not plain or keras.backend.backend() != "tensorflow":
         return trainer.fit(x, y, **kwargs)
     make_variables(model, x[:1], y[:1])
     size = kwargs.pop("batch_size", None) or _BATCH_SIZE
@@ -89,6 +89,14 @@ def make_variables(model: keras.Model, x: np.ndarray, y: np.ndarray) -> None:
     trainer.optimizer.build(trainer.trainable_variables)
     trainer.compute_metrics(x, y, trainer(x, training=False))
     trainer.reset_metrics()
+
+
+def _is_plain(pair: Any) -> bool:
+    """Whether it is two arrays of as many examples, at least one."""
+    if not isinstance(pair, tuple) or len(pair) != 2 or not all(isinstance(part, np.ndarray) for part in pair):
+        return False
+    x, y = pair
+    return x.ndim > 0 and y.ndim > 0 and 0 < len(x) == len(y)
 
 
 def _dtype(part: np.ndarray) -> Any:

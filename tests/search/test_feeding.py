@@ -120,3 +120,9 @@ class TestFit:
         assert ("val_loss" in history) is (change in ("validation_split", "validation_weights"))
         same = all(np.array_equal(one, other) for one, other in zip(before, model.get_weights(), strict=True))
         assert same is (change == "weights")
+
+    @pytest.mark.parametrize("n", [0, N - 1, N + 1])
+    def test_wrong_numbers_of_targets_are_refused_as_keras_does(self, data: Any, n: int) -> None:
+        x, y = data
+        with pytest.raises(ValueError, match="cardinality"):
+            fit(network(), x, np.resize(y, n), verbose=0)
