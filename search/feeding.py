@@ -65,7 +65,8 @@ def batches(x: np.ndarray, y: np.ndarray, size: int, *, seed: int | None = None)
         size: Examples in a batch; the last may have fewer.
         seed: Of the order. None: as they come, every time.
     """
-    parts = tuple(tf.constant(part, _dtype(part)) for part in (x, y))
+    with tf.device("CPU"):  # where pipelines run; not in the memory of a GPU
+        parts = tuple(tf.constant(part, _dtype(part)) for part in (x, y))
     if seed is None:
         dataset = tf.data.Dataset.from_tensor_slices(parts).batch(size)
     else:  # only numbers are shuffled: a buffer of examples would hold all of them once more
