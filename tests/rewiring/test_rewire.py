@@ -652,6 +652,16 @@ class TestTogetherWithCallbacks:
         model.fit(*problem, epochs=1, verbose=0, callbacks=[ks.Rewire(ks.SET(0.6), start=1.0)])
         assert kernel.slots_aligned()
 
+    def test_slots_that_no_step_has_touched_are_no_reason_to_warn(self, problem, caplog):
+        model = network()
+        kernel = model.get_layer("hidden").kernel
+        kernel.assign(ks.Random().sample(kernel.shape, len(kernel), seed=9), kernel.host_values())
+        model.optimizer.build(model.trainable_variables)
+        assert not kernel.slots_aligned()
+        model.fit(*problem, epochs=2, verbose=0, callbacks=[ks.Rewire(ks.SET(0.6))])
+        assert kernel.slots_aligned()
+        assert not caplog.text
+
     def test_keras_backup_and_restore_goes_on_with_the_same_topology(self, problem, tmp_path):
         class Crash(keras.callbacks.Callback):
             def on_epoch_begin(self, epoch, logs=None):
