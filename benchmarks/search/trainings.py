@@ -20,7 +20,7 @@ import keras_sparse as ks
 
 
 def validate(data: Dataset, space: MLPSpace, values: Mapping[str, Any], epochs: int) -> dict[str, Any]:
-    """Train on the training part; the last epoch, as with all of the data."""
+    """Train on the training part, "longer" times `epochs`; the last epoch, as with all of the data."""
     network, (_, validation, _) = _trained(data, space, values, epochs)
     return {"validation": _accuracy(network, validation), "parameters": ks.inspect(network).parameters}
 
@@ -46,9 +46,9 @@ def _trained(data: Dataset, space: MLPSpace, values: Mapping[str, Any], epochs: 
     keras.utils.clear_session()
     keras.utils.set_random_seed(0)
     hp = keras_tuner.HyperParameters()
-    hp.values = dict(values)
+    hp.values = {name: value for name, value in values.items() if name != "longer"}
     model = hypermodel.build(hp)
-    hypermodel.fit(hp, model, x, y, epochs=epochs, verbose=0)
+    hypermodel.fit(hp, model, x, y, epochs=epochs * values.get("longer", 1), verbose=0)
     return hypermodel.finished(model), parts
 
 

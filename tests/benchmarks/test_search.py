@@ -168,7 +168,7 @@ def test_networks_are_chosen_by_validation_alone():
     assert [v["trial"] for v in deep_n_cheap.fitting(trials, 1000)] == [5, 2]
 
 
-def test_more_is_regularized_while_that_validates_better():
+def test_there_is_more_of_everything_while_that_validates_better():
     seen = []
 
     def validate(values):
@@ -176,14 +176,15 @@ def test_more_is_regularized_while_that_validates_better():
         return {"validation": 1 - abs(values.get("dropout", 0.0) - 0.3) - values.get("smoothing", 0.0)}
 
     values = {"units_1": 30, "weight_decay": 0.1, "dropout": 0.1}
-    best, validated = deep_n_cheap.regularized(values, {"validation": 0.8}, validate)
+    best, validated = deep_n_cheap.refined(values, {"validation": 0.8}, validate)
     assert best == {"units_1": 30, "weight_decay": 0.1, "dropout": 0.3}
     assert validated == {"validation": 1.0}
-    assert [v.get("smoothing", 0.0) for v in seen] == [0.1, 0, 0, 0, 0]
-    assert [v["weight_decay"] for v in seen] == [0.1, 0.3, 0.1, 0.1, 0.1]
-    assert [v["dropout"] for v in seen] == [0.1, 0.1, 0.2, 0.3, 0.4]
+    assert [v.get("smoothing", 0.0) for v in seen] == [0.1, 0, 0, 0, 0, 0]
+    assert [v["weight_decay"] for v in seen] == [0.1, 0.3, 0.1, 0.1, 0.1, 0.1]
+    assert [v["dropout"] for v in seen] == [0.1, 0.1, 0.2, 0.3, 0.4, 0.3]
+    assert [v.get("longer", 1) for v in seen] == [1, 1, 1, 1, 1, 2]
     most = {name: levels[-1] for name, levels in deep_n_cheap.MORE.items()}
-    assert deep_n_cheap.regularized(most, {"validation": 0.1}, validate) == (most, {"validation": 0.1})
+    assert deep_n_cheap.refined(most, {"validation": 0.1}, validate) == (most, {"validation": 0.1})
 
 
 def test_the_aims_are_in_the_table():
