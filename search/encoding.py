@@ -49,13 +49,12 @@ class Encoding:
     def decode(self, point: Point | Sequence[float]) -> Values:
         """The active values at a point, shape [size]; real numbers are rounded to four significant digits."""
         values: Values = {}
-        coordinates = iter(point)
+        # Below 1: KerasTuner maps 1.0 of an integer to its maximum plus one.
+        coordinates = iter(np.clip(point, 0.0, 1.0 - 1e-9).tolist())
         for hp, tunable in zip(self._space, self._tunable, strict=True):
-            coordinate = float(next(coordinates)) if tunable else 0.0
+            coordinate = next(coordinates) if tunable else 0.0
             if _is_active(hp, values):
-                # Below 1: KerasTuner maps 1.0 of an integer to its maximum plus one.
-                value = hp.prob_to_value(min(max(coordinate, 0.0), 1.0 - 1e-9))
-                values[hp.name] = _rounded(hp, value)
+                values[hp.name] = _rounded(hp, hp.prob_to_value(coordinate))
         return values
 
     def encode(self, values: Mapping[str, Any]) -> Point:
@@ -135,11 +134,12 @@ def _lists(tunable: Sequence[Any]) -> dict[str, str]:
 
 
 def _is_active(hp: Any, values: Mapping[str, Any]) -> bool:
-    return all(condition.is_active(values) for condition in hp.conditions)
+    # Most have none, and thousands of candidates pass through here before every trial.
+    return not hp.conditions or all(condition.is_active(values) for condition in hp.conditions)
 
 
 def _rounded(hp: Any, value: Any) -> Any:
-    if type(hp).__name__ != "Float" or hp.step is not None:
+    if not isinstance(value, float) or type(hp).__name__ != "Float" or hp.step is not None:
         return value
     return min(max(float(f"{value:.{SIGNIFICANT_DIGITS}g}"), hp.min_value), hp.max_value)
 
