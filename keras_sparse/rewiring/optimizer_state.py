@@ -62,6 +62,11 @@ def slots(optimizer: Any, values: keras.Variable) -> list[Slot]:
     return found
 
 
+def touched(slot: Slot) -> bool:
+    """Return whether a step has changed a slot; moving averages start at 0, too."""
+    return bool(np.any(host.view(slot.variable).array != (slot.initial or 0.0)))
+
+
 def _parts(optimizer: Any) -> Iterator[Any]:
     """Yield the optimizer and those it wraps (loss scaling, one optimizer per layer)."""
     if optimizer is None:

@@ -41,9 +41,9 @@ def realign_junctions(found: Iterable[Junction], optimizer: Any, *, force: bool 
     for junction in found:
         if junction.kernel.slots_aligned(optimizer) and not force:
             continue
-        # Before its first step an optimizer may have been built, but its slots say nothing of any connection.
-        stepped = force or optimizer_state.iterations(optimizer) > 0
-        if stepped and optimizer_state.slots(optimizer, junction.kernel.values):
+        slots = optimizer_state.slots(optimizer, junction.kernel.values)
+        # Slots that no step has touched say nothing of any connection.
+        if slots and (force or any(map(optimizer_state.touched, slots))):
             reset.append(junction.name)
         optimizer_state.reset(optimizer, junction.kernel)
     if reset:

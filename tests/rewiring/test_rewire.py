@@ -662,6 +662,21 @@ class TestTogetherWithCallbacks:
         assert kernel.slots_aligned()
         assert not caplog.text
 
+    @pytest.mark.parametrize("how", ["counted anew", "accumulating"])
+    def test_slots_count_whatever_the_optimizer_counts(self, problem, how, caplog):
+        """A warm restart sets the step to 0, accumulated gradients are no step yet."""
+        model = network()
+        steps = {"gradient_accumulation_steps": 9} if how == "accumulating" else {}
+        model.compile(keras.optimizers.Adam(0.01, **steps), "sparse_categorical_crossentropy")
+        model.fit(*problem, epochs=1, verbose=0, batch_size=80)
+        if how == "counted anew":
+            model.optimizer.iterations.assign(0)
+        assert model.optimizer.iterations == 0
+        kernel = model.get_layer("hidden").kernel
+        kernel.assign(ks.Random().sample(kernel.shape, len(kernel), seed=9), kernel.host_values())
+        assert ks.realign(model) == ["hidden"]
+        assert "start anew" in caplog.text
+
     def test_keras_backup_and_restore_goes_on_with_the_same_topology(self, problem, tmp_path):
         class Crash(keras.callbacks.Callback):
             def on_epoch_begin(self, epoch, logs=None):
