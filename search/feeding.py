@@ -1,4 +1,4 @@
-"""Training on arrays, with less to do around the steps than `Model.fit` has.
+"""Training on few examples, with less to do around the steps than `Model.fit` has.
 
 Small networks on little data spend most of their time there: Keras has TensorFlow plan its pipeline anew twice an epoch
 (the plain one here starts three times as fast), and the first step is traced twice, since it makes variables.
@@ -13,6 +13,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+import keras_sparse as ks
+
 _UNDERSTOOD = {
     "batch_size",
     "callbacks",
@@ -24,12 +26,15 @@ _UNDERSTOOD = {
 }
 _BATCH_SIZE = 32  # Keras' own default
 _AHEAD = 2
+_FEW = 20_000
+"""Up to so many examples this is faster: an element of a pipeline for each number of the order has its price, too."""
 
 
 def fit(model: keras.Model, x: Any = None, y: Any = None, **kwargs: Any) -> Any:
     """`Model.fit`: the same training, but for the order of the examples, which Python's random numbers decide.
 
-    What is more than arrays, and other backends than TensorFlow, are left to `Model.fit` itself.
+    What is more than a few examples in arrays, models with code of their own, `ks.Backup`, which counts on Keras'
+    order, and other backends than TensorFlow are left to `Model.fit`. The optimizer is built before callbacks begin.
 
     Args:
         model: A compiled network.
@@ -43,10 +48,11 @@ def fit(model: keras.Model, x: Any = None, y: Any = None, **kwargs: Any) -> Any:
     trainer: Any = model
     validation = kwargs.get("validation_data")
     pairs = [(x, y)] if validation is None else [(x, y), validation]
-    plain = all(map(_is_plain, pairs)) and not kwargs.keys() - _UNDERSTOOD
-    if not plain or keras.backend.backend() != "tensorflow":
+    plain = all(map(_is_plain, pairs)) and not kwargs.keys() - _UNDERSTOOD and len(x) <= _FEW
+    backup = any(isinstance(callback, ks.Backup) for callback in kwargs.get("callbacks") or ())
+    if not plain or backup or not _is_ordinary(model):
         return trainer.fit(x, y, **kwargs)
-    make_variables(model, x[:1], y[:1])
+    make_variables(model, x[:2], y[:2])
     size = kwargs.pop("batch_size", None) or _BATCH_SIZE
     at_once = kwargs.pop("validation_batch_size", None) or size
     if validation is not None:
@@ -83,13 +89,26 @@ def make_variables(model: keras.Model, x: np.ndarray, y: np.ndarray) -> None:
 
     Args:
         model: A compiled network.
-        x: Features of one example [1, ...].
-        y: Its target [1, ...].
+        x: Features of an example or two [n, ...].
+        y: Their targets [n, ...].
     """
     trainer: Any = model
     trainer.optimizer.build(trainer.trainable_variables)
-    trainer.compute_metrics(x, y, trainer(x, training=False))
+    features, targets = (tf.constant(part, _dtype(part)) for part in (x, y))
+    trainer.compute_metrics(features, targets, trainer(features, training=False))
     trainer.reset_metrics()
+
+
+def _is_ordinary(model: Any) -> bool:
+    """Whether a model is what Keras' own training takes a batch of any size to, from one input to one output."""
+    if keras.backend.backend() != "tensorflow" or not (model.built and model.compiled and model.optimizer is not None):
+        return False
+    tensors = [*(getattr(model, "inputs", None) or ()), *(getattr(model, "outputs", None) or ())]
+    methods = ("fit", "train_step", "compute_metrics")
+    own = any(getattr(type(model), name) is not getattr(keras.Model, name) for name in methods)
+    # Where it was compiled is where its variables must be made.
+    here = model.distribute_strategy is tf.distribute.get_strategy()
+    return len(tensors) == 2 and all(tensor.shape[0] is None for tensor in tensors) and here and not own
 
 
 def _is_plain(pair: Any) -> bool:

@@ -7,6 +7,8 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
+from keras_sparse.search import feeding
 from keras_sparse.search.feeding import batches, fit
 
 import keras_sparse as ks
@@ -21,22 +23,53 @@ def data() -> tuple[np.ndarray, np.ndarray]:
     return x, (x[:, 0] > 0).astype("int64")
 
 
-def network(**compiled: Any) -> Any:
+def network(**compiled_with: Any) -> Any:
     keras.utils.set_random_seed(5)
-    model: Any = Counting([keras.Input((6,)), ks.SparseDense(8, density=0.5), keras.layers.Dense(2)])
+    model: Any = keras.Sequential(
+        [keras.Input((6,)), Counting(name="counting"), ks.SparseDense(8, density=0.5), keras.layers.Dense(2)]
+    )
+    return compiled(model, **compiled_with)
+
+
+def compiled(model: Any, **compiled_with: Any) -> Any:
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    model.compile(keras.optimizers.Adam(0.03), loss, metrics=["accuracy"], **compiled)
+    model.compile(keras.optimizers.Adam(0.03), loss, **{"metrics": ["accuracy"], **compiled_with})
     return model
 
 
-class Counting(keras.Sequential):
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.traced: list[Any] = []
+class Counting(keras.layers.Layer):
+    """Passes on what it gets and remembers of what type that was, whenever a step of training is traced."""
 
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.traced: list[str] = []
+
+    def call(self, x: Any, training: bool | None = None) -> Any:
+        if training:
+            self.traced.append(x.dtype.name)
+        return x
+
+
+class Own(keras.Sequential):
     def train_step(self, data: Any) -> Any:
-        self.traced.append([part.dtype for part in data])
         return super().train_step(data)
+
+
+class Subclass(keras.Model):
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = ks.SparseDense(2, density=0.5)
+
+    def call(self, x: Any, training: bool) -> Any:
+        return self.layer(x)
+
+
+class Share(keras.metrics.Mean):
+    """Wants tensors: arrays have no static shape."""
+
+    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
+        assert y_true.shape.rank == 1
+        return super().update_state(tf.cast(y_true, "float32"))
 
 
 class TestBatches:
@@ -90,7 +123,7 @@ class TestFit:
     def test_the_step_is_traced_once_and_computes_in_keras_type(self, data: Any) -> None:
         model = network()
         fit(model, *data, epochs=2, verbose=0)
-        assert model.traced == [["float32", "int64"]]
+        assert model.get_layer("counting").traced == ["float32"]
 
     def test_a_seed_repeats_it(self, data: Any) -> None:
         def trained() -> list[np.ndarray]:
@@ -120,6 +153,55 @@ class TestFit:
         assert ("val_loss" in history) is (change in ("validation_split", "validation_weights"))
         same = all(np.array_equal(one, other) for one, other in zip(before, model.get_weights(), strict=True))
         assert same is (change == "weights")
+
+    @pytest.mark.parametrize("kind", ["unbuilt", "subclass", "own step", "fixed batch", "scope", "metric"])
+    def test_it_trains_what_keras_trains(self, data: Any, kind: str) -> None:
+        layers = [ks.SparseDense(8, density=0.5), keras.layers.Dense(2)]
+        if kind == "scope":
+            with tf.distribute.OneDeviceStrategy("CPU:0").scope():
+                model = network()
+        elif kind == "fixed batch":
+            model = compiled(keras.Sequential([keras.Input(batch_shape=(35, 6)), *layers]))
+        elif kind == "own step":
+            model = compiled(Own([keras.Input((6,)), *layers]))
+        elif kind == "subclass":
+            model = compiled(Subclass())
+        elif kind == "unbuilt":
+            model = compiled(keras.Sequential(layers))
+        else:
+            model = network(metrics=[Share(name="share")])
+        history = fit(model, *data, batch_size=35, epochs=2, verbose=0).history
+        assert history["loss"][1] < history["loss"][0]
+        assert model.optimizer.iterations == 4
+        if kind == "metric":
+            assert history["share"][0] == pytest.approx(data[1].mean())
+
+    def test_what_was_not_compiled_is_refused_as_keras_does(self, data: Any) -> None:
+        with pytest.raises(ValueError, match=r"compile\(\)"):
+            fit(keras.Sequential([keras.Input((6,)), keras.layers.Dense(2)]), *data, verbose=0)
+
+    def test_a_backup_resumes_as_if_nothing_had_been(self, data: Any, tmp_path: Any) -> None:
+        def trained(*epochs: int) -> list[np.ndarray]:
+            for last in epochs:
+                model = network()
+                backup = ks.Backup(tmp_path / str(epochs), delete_at_end=False)
+                fit(model, *data, batch_size=16, epochs=last, callbacks=[backup], verbose=0)
+            return model.get_weights()
+
+        for one, other in zip(trained(4), trained(2, 4), strict=True):
+            np.testing.assert_array_equal(one, other)
+
+    def test_many_examples_are_left_to_keras(self, data: Any, monkeypatch: Any) -> None:
+        def refuse(*args: Any, **kwargs: Any) -> Any:
+            raise AssertionError
+
+        monkeypatch.setattr(feeding, "batches", refuse)
+        monkeypatch.setattr(feeding, "_FEW", N - 1)
+        model = network()
+        fit(model, *data, verbose=0)
+        monkeypatch.setattr(feeding, "_FEW", N)
+        with pytest.raises(AssertionError):
+            fit(model, *data, verbose=0)
 
     @pytest.mark.parametrize("n", [0, N - 1, N + 1])
     def test_wrong_numbers_of_targets_are_refused_as_keras_does(self, data: Any, n: int) -> None:
