@@ -2,6 +2,7 @@
 
 A trial that reaches a rung (after epoch 3, 9, 27, …) goes on if, by its best epoch so far, it is among the best third
 of those that reached the rung before it. Trials need not wait for each other: each is compared with what is known.
+In a search for a front one that might join it goes on, too.
 Source: Li et al. 2020, "A system for massively parallel hyperparameter tuning" (ASHA), with stopping for promoting.
 """
 
@@ -12,6 +13,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+import numpy as np
+
 from .dominance import dominators
 from .measures import STATIC
 from .objective import Objective
@@ -19,6 +22,8 @@ from .records import TrialRecord
 
 ETA: Final = 3
 """η: one in so many goes on, and rungs are so many times apart."""
+HOPE: Final = 0.25
+"""Share of the trials before that gained at least as much after a rung as one that may join the front is hoped to."""
 
 
 def rungs(epochs: int, eta: int = ETA) -> list[int]:
@@ -36,7 +41,9 @@ class Halving:
     """Decides which trials of a search are given up.
 
     In a search for the whole front the trials are ranked by how many others beat them, and one that nobody beats goes
-    on. Seconds are known when a trial has ended only: a front takes connections for them here, f leaves them out.
+    on; so does one that no result would beat if it gained from here on what the best quarter of the others did: late in
+    a search the front is so good that most trials are worse after few epochs, those that would join it, too. Seconds
+    are known when a trial has ended only: a front takes connections for them here, f leaves them out.
 
     Args:
         objective: What trials are compared by.
@@ -68,13 +75,29 @@ class Halving:
         if not self.objective.pareto:
             return sum(other < mine for other in others) >= places
         beaten = dominators([*others, mine])
-        return bool(beaten[-1] > 0 and sum(beaten[:-1] < beaten[-1]) >= places)
+        return bool(beaten[-1] > 0 and sum(beaten[:-1] < beaten[-1]) >= places) and not self._may_join(mine, epoch)
+
+    def _may_join(self, mine: tuple[float, ...], epoch: int) -> bool:
+        """Whether no result so far would beat the trial if it gained as others did that went on after the epoch."""
+        results, gains = [], []
+        for record in self.earlier:
+            curve = record.curve.get("val_metric", ())
+            if record.feasible and (result := self._of(record, len(curve))) is not None:
+                results.append(result)
+                before = self._of(record, epoch)
+                if record.stopped_early is None and len(curve) > epoch and before is not None and before[0]:
+                    gains.append(result[0] / before[0])
+        gain = float(np.quantile(gains, HOPE)) if gains else 1.0
+        return dominators([*results, (mine[0] * gain, *mine[1:])])[-1] == 0
 
     def _earlier(self, record: TrialRecord, epoch: int) -> tuple[float, ...] | None:
-        curve = record.curve.get("val_metric", ())
         if not record.feasible or (record.stopped_early is not None and record.stopped_early < epoch):
             return None
-        return self._point(curve, {"connections": record.connections or 0, **record.measures}, epoch)
+        return self._of(record, epoch)
+
+    def _of(self, record: TrialRecord, epoch: int) -> tuple[float, ...] | None:
+        measures = {"connections": record.connections or 0, **record.measures}
+        return self._point(record.curve.get("val_metric", ()), measures, epoch)
 
     def _point(
         self, curve: Sequence[float | None], measures: Mapping[str, float], epoch: int

@@ -60,6 +60,18 @@ def test_a_small_network_on_the_front_goes_on_however_bad(measure):
     assert not hopeless([0.1, 0.1, 0.95], goal=goal, connections=5000)
 
 
+def test_one_that_may_join_the_front_goes_on():
+    """After three epochs others are better, but a quarter of them gained so much then that it would be on the front."""
+    goal = replace(GOAL, pareto=("connections",))
+    slow = [trial(i, [0.1, 0.2, 0.6, 0.9], connections=1000) for i in range(3)]
+    fast = [trial(i + 3, [0.1, 0.2, 0.7, 0.7], connections=100) for i in range(6)]
+    assert not hopeless([0.1, 0.1, 0.55], earlier=[*slow, *fast], goal=goal, connections=500)  # from 0.45 to a quarter
+    assert hopeless([0.1, 0.1, 0.55], earlier=[*slow, *fast], goal=goal, connections=1000)  # 0.9 is known
+    assert hopeless([0.1, 0.1, 0.55], earlier=[*slow[:1], *fast], goal=goal, connections=500)  # not a quarter
+    given_up = [replace(record, stopped_early=4) for record in slow]
+    assert hopeless([0.1, 0.1, 0.55], earlier=[*given_up, *fast], goal=goal, connections=500)
+
+
 def test_size_counts_in_a_weighted_objective():
     goal = replace(GOAL, weight=10.0)
     assert hopeless([0.1, 0.1, 0.9], goal=goal, connections=900)
