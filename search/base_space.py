@@ -20,7 +20,7 @@ from .checked import Checked, are_whole
 from .data.forms import Form
 from .networks import Junction
 from .objective import Task
-from .placing import FIRST_ONLY, PATTERNS
+from .placing import FLAT_ONLY, PATTERNS
 from .ranges import Range, log_range
 
 Inputs = int | tuple[int, ...]
@@ -83,7 +83,7 @@ class Space(Checked, ABC):
     """
 
     kind: ClassVar[str]
-    known_patterns: ClassVar[tuple[str, ...]] = tuple(name for name in PATTERNS if name not in FIRST_ONLY)
+    known_patterns: ClassVar[tuple[str, ...]] = tuple(name for name in PATTERNS if name not in FLAT_ONLY)
 
     zeta: Range = (0.02, 0.3)
     learning_rate: Range = (2e-3, 3e-2)

@@ -12,7 +12,7 @@ from keras_sparse.junctions import junctions
 
 PATTERNS: Final = ("random", "balanced", "informative", "local")
 """Uniform; every unit with equally many inputs; in the first junction only from inputs that vary; and near a place."""
-FIRST_ONLY: Final = ("informative", "local")
+FLAT_ONLY: Final = ("informative", "local")
 """What concerns features as they are given, so flat ones only."""
 _LEAST_DEVIATION = 0.1
 
@@ -48,6 +48,9 @@ def balanced(
 def place(model: Any, pattern: str, among: Sequence[int] | None = None, grid: Sequence[int] | None = None) -> None:
     """Moves the connections of a network that was just built.
 
+    With "local" hidden units are laid over the picture, and look at a part of it, or of the hidden layer before; output
+    units look at all of it.
+
     Args:
         model: A built model of sparse layers.
         pattern: One of `PATTERNS`.
@@ -61,12 +64,18 @@ def place(model: Any, pattern: str, among: Sequence[int] | None = None, grid: Se
         return
     if pattern == "local" and grid is None:
         raise ValueError('The pattern "local" needs the `grid` of the inputs, (height, width).')
-    for number, _, _, kernel in junctions(model):
+    found = list(junctions(model))
+    for number, _, _, kernel in found:
         rng = np.random.default_rng([kernel.state().seed & 0xFFFFFFFF, number])
-        chosen = among if pattern in FIRST_ONLY and number == 0 else None
-        if grid is not None and pattern == "local" and number == 0:
+        chosen = among if pattern in FLAT_ONLY and number == 0 else None
+        if grid is not None and pattern == "local" and (number == 0 or number < len(found) - 1):
             few = chosen is not None and len(chosen) * kernel.shape[1] < len(kernel)
-            fields = ks.Local(tuple(grid), inputs=None if few else chosen)
+            fields = ks.Local(
+                tuple(grid),
+                inputs=None if few else chosen,
+                centres="even",
+                of="units" if number else "places",
+            )
             connections = fields.sample(kernel.shape, len(kernel), seed=int(rng.integers(2**62)))
         else:
             connections = balanced(kernel.shape, len(kernel), rng, chosen)

@@ -17,7 +17,7 @@ from .hypermodel import SparseHyperModel
 from .manifest import RunManifest
 from .metrics import Adapted
 from .oracle import SparseOracle
-from .placing import FIRST_ONLY, informative
+from .placing import FLAT_ONLY, informative
 from .progress import Reporter
 from .records import Records
 from .settings import Settings
@@ -85,7 +85,7 @@ class Prepared:
             n_train=len(data.y_train),
             padded=preprocessing.padded,
             metric=metric,
-            informative=informative(self.parts[0][0]) if set(FIRST_ONLY) & set(space.patterns) else None,
+            informative=informative(self.parts[0][0]) if set(FLAT_ONLY) & set(space.patterns) else None,
             grid=self.grid,
         )
         oracle = SparseOracle(

@@ -42,7 +42,7 @@ class MLPSpace(Space):
         policies: How connections may move, of `keras_sparse.rewiring.named.NAMES`: "set", "static", "rigl", ….
         patterns: Where they may start, of `placing.PATTERNS`: "random", "balanced" (units have equally many inputs),
             "informative" (balanced, and in the first junction off inputs that hardly vary), "local" (the same, and in
-            the first junction near a place of the picture: `ks.Local`; for images only).
+            every junction but the last near a place of the picture: `ks.Local`, evenly; for images only).
         normalize: Whether hidden layers may have batch normalisation; it is folded into the network that is kept.
         schedules: What may become of the learning rate: "constant", or "cosine" (200 steps up, then down to 0).
         rhythms: When connections may move: "epoch", or every so many steps, e.g. 150.

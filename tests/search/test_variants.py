@@ -218,6 +218,24 @@ def test_local_fields_are_where_the_picture_says_something():
         SparseHyperModel(space, n_in=72, n_out=3, task="classification").build(hp)
 
 
+def test_local_fields_go_on_behind_the_first_layer_and_end_at_the_output():
+    layers = {"hidden_layers": 2, "units_1": 144, "units_2": 64, "density_1": 0.06, "density_2": 0.06}
+    space = MLPSpace(hidden_layers=(2, 2), units=(64, 144), patterns=("local", "balanced"))
+    hypermodel = SparseHyperModel(space, n_in=144, n_out=3, task="classification", grid=(12, 12))
+    spans = {}
+    for pattern in space.patterns:
+        hp = keras_tuner.HyperParameters()
+        hp.values = {**layers, "density_output": 0.5, "pattern": pattern}
+        first, second, output = (layer.kernel.connectivity for layer in hypermodel.build(hp).layers)
+        spans[pattern] = [
+            np.mean([np.ptp(c.inputs[c.outputs == unit] // 12) for unit in range(c.shape[1])])
+            for c in (first, second, output)
+        ]
+    for local, other in zip(spans["local"][:2], spans["balanced"][:2], strict=True):
+        assert local < 0.7 * other
+    assert spans["local"][2] > 3
+
+
 def test_local_fields_are_searched_on_images_only(tmp_path):
     result = search(load("digits"), output=tmp_path / "run", space={"patterns": ("local",)}, max_trials=1, epochs=1)
     assert result.best is not None

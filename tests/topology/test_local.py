@@ -1,3 +1,4 @@
+import json
 import math
 
 import numpy as np
@@ -6,23 +7,91 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import keras_sparse as ks
+from keras_sparse.topology.lattice import lattice
+
+GRIDS = st.lists(st.integers(1, 6), min_size=1, max_size=3)
+LAID = st.fixed_dictionaries(
+    {"centres": st.sampled_from(["random", "even"]), "of": st.sampled_from(["places", "units"])}
+)
 
 
-@given(st.lists(st.integers(1, 6), min_size=1, max_size=3), st.integers(1, 3), st.integers(1, 5), st.data())
-def test_exact_counts_even_degrees_and_only_what_is_allowed(grid, channels, n_out, data):
-    n_in = math.prod(grid) * channels
+@given(GRIDS, st.integers(1, 3), st.integers(1, 5), LAID, st.data())
+def test_exact_counts_even_degrees_and_only_what_is_allowed(grid, channels, n_out, laid, data):
+    n_in = math.prod(grid) * channels if laid["of"] == "places" else data.draw(st.integers(1, 60))
     inputs = data.draw(st.none() | st.lists(st.integers(0, n_in - 1), min_size=1, unique=True))
     room = n_in if inputs is None else len(inputs)
     count = data.draw(st.integers(0, room * n_out))
     spread = data.draw(st.none() | st.floats(0.01, 100))
-    pattern = ks.Local(tuple(grid), spread, inputs)
+    pattern = ks.Local(tuple(grid), spread, inputs, **laid)
     c = pattern.sample((n_in, n_out), count, seed=data.draw(st.integers(0, 2**40)))
     assert len(np.unique(c.keys)) == len(c) == count
     assert np.array_equal(c.keys, np.sort(c.keys))
     assert np.ptp(c.in_degrees) <= 1
     assert inputs is None or np.isin(c.inputs, inputs).all()
-    again = ks.Local.from_config(pattern.get_config())
-    assert again == pattern
+    assert ks.Local.from_config(json.loads(json.dumps(pattern.get_config()))) == pattern
+
+
+@given(st.integers(1, 3000), GRIDS)
+def test_a_lattice_has_the_grids_proportions_and_few_places_left_over(n, grid):
+    sizes, places = lattice(n, grid)
+    assert len(places) == n
+    assert (np.diff(places) >= 1).all()
+    assert 0 <= places[0] <= places[-1] < math.prod(sizes)
+    # Without its last slice along some axis it would be too small.
+    assert min(math.prod(sizes) // size * (size - 1) for size in sizes) < n
+    finer = (n / math.prod(grid)) ** (1 / len(grid))
+    if min(size * finer for size in grid) >= 1:
+        assert all(abs(size - wanted * finer) <= 1.001 for size, wanted in zip(sizes, grid, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("pattern", "inputs"),
+    [
+        (ks.Local((6, 4), 1e-3, centres="even"), range(24)),
+        (ks.Local((6, 4), 1e-3, centres="even"), range(0, 72, 3)),  # any of three channels
+        (ks.Local((3, 2), 1e-3, centres="even", of="units"), range(24)),
+        (
+            ks.Local((20, 20), 1e-3, [20 * row + column for row in range(5, 11) for column in range(9, 15)], "even"),
+            None,
+        ),
+        (ks.Local((9,), 1e-3, centres="even"), range(9)),
+        (ks.Local((2, 2, 2), 1e-3, centres="even", of="units"), range(27)),
+    ],
+)
+def test_even_centres_of_as_many_units_are_the_inputs_themselves(pattern, inputs):
+    wanted = np.array(inputs if pattern.inputs is None else pattern.inputs)
+    channels = 1 if len(wanted) < 2 or pattern.inputs else int(wanted[1] - wanted[0])
+    n_in = 400 if pattern.inputs else len(wanted) * channels
+    c = pattern.sample((n_in, len(wanted)), len(wanted), seed=0)
+    by_unit = c.inputs[np.argsort(c.outputs)]
+    assert (by_unit // channels * channels).tolist() == wanted.tolist()
+
+
+def test_stacked_fields_stay_local():
+    first = ks.Local((28, 28), centres="even").sample((784, 500), 500 * 9, seed=0)
+    even, odd = (
+        ks.Local((28, 28), centres=c, of="units").sample((500, 300), 300 * 9, seed=1) for c in ("even", "random")
+    )
+    whole = ks.Random().sample((500, 300), 300 * 9, seed=1)
+
+    def reached(second):
+        """The spread of the pixels that a unit of the second layer reaches through the first."""
+        spreads = []
+        for unit in range(300):
+            pixels = first.inputs[np.isin(first.outputs, second.inputs[second.outputs == unit])]
+            spreads.append(np.std(np.divmod(pixels, 28), axis=1).mean())
+        return np.mean(spreads)
+
+    assert reached(even) < 0.4 * reached(whole)
+    assert reached(odd) < 0.4 * reached(whole)
+
+
+def test_units_neighbours_are_neighbours_in_the_next_layer():
+    c = ks.Local((28, 28), centres="even", of="units").sample((400, 196), 196 * 12, seed=2)
+    rows, columns = np.divmod(c.inputs, 20)
+    centres = [np.bincount(c.outputs, axis) / 12 for axis in (rows, columns)]
+    for mean, unit in zip(centres, np.divmod(np.arange(196), 14), strict=True):
+        assert np.corrcoef(mean, unit)[0, 1] > 0.97
 
 
 def offsets(c, grid, channels=1):
@@ -87,6 +156,8 @@ def test_extreme_spreads(spread):
         ({"grid": (4,), "inputs": []}, "`inputs` must be numbers of inputs"),
         ({"grid": (4,), "inputs": [1, 1]}, "`inputs` must be numbers of inputs"),
         ({"grid": (4,), "inputs": [-1]}, "`inputs` must be numbers of inputs"),
+        ({"grid": (4,), "centres": "odd"}, "`centres` must be one of random, even"),
+        ({"grid": (4,), "of": "pixels"}, "`of` one of places, units"),
     ],
 )
 def test_what_is_no_field_is_refused(arguments, message):
@@ -98,6 +169,7 @@ def test_what_is_no_field_is_refused(arguments, message):
     ("pattern", "shape", "count", "message"),
     [
         (ks.Local((28, 28)), (783, 10), 5, "28 x 28 = 784 places does not divide 783 inputs"),
+        (ks.Local((28, 28), of="units"), (5, 3), 16, "has room for 15 in 5 x 3"),
         (ks.Local((2, 2)), (4, 3), 13, "13 connections asked for"),
         (ks.Local((2, 2), inputs=[0, 3]), (4, 3), 7, "has room for 6 in 4 x 3"),
         (ks.Local((2, 2), inputs=[0, 4]), (4, 3), 2, "names input 4, but the junction has 4"),
