@@ -1,10 +1,10 @@
 """One search a data set, and what its networks reach at five sizes, beside what Deep-n-Cheap published.
 
-1. One search for the whole front, on five sixths of the training part; the rest is for validation.
+1. One search for the whole front by two workers, on five sixths of the training part; the rest is for validation.
 2. For every size the two networks of it that validate best and fit, their densities raised to fill the size, are
-   trained longer on the same examples; the one that validates best is taken.
+   trained longer on the same examples, with every policy of the space; the one that validates best is taken.
 3. Its label smoothing, weight decay, dropout and number of epochs are raised in turn, each as long as it validates
-   better: trials are too short for large networks to overfit and for small ones to end.
+   better: trials are too short for large networks to overfit, for small ones to end, and for policies to differ.
 4. It is trained once more on the whole training part and evaluated on the test part, for the first time.
 
 Every step is kept when it is done, and the trials of the search, too.
@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import os
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -47,7 +48,7 @@ SPACE = MLPSpace(
     hidden_layers=(1, 2),
     units=(20, 30, 48, 72, 100, 140, 200, 300, 500),
     input_density=(0.008, 0.12),
-    hidden_density=(0.05, 0.5),
+    hidden_density=(0.02, 0.5),
     output_density=(0.2, 1.0),
     zeta=(0.2, 0.5),
     learning_rate=(2e-3, 3e-2),
@@ -64,6 +65,7 @@ SPACE = MLPSpace(
     scaling="shared",
 )
 CANDIDATES = 2
+WORKERS = 2
 MORE: Mapping[str, tuple[float, ...]] = {
     "smoothing": (0.1, 0.2, 0.3, 0.4),
     "weight_decay": (0.03, 0.1, 0.3),
@@ -72,14 +74,14 @@ MORE: Mapping[str, tuple[float, ...]] = {
 }
 PROTOCOL = """
 One search a data set, on five sixths of the training examples; the two best by validation at every size trained longer
-on the same ones, the best of these with more label smoothing, weight decay and dropout and with two and four times as
-many epochs, too, as long as it validates better; then trained on all of them, and tested for the first time. No
-augmentation. Connections start near a place of the picture (`ks.Local`) or anywhere. Parameters count connections and
-biases; batch normalisation is folded into them.
+on the same ones, with and without rewiring, the best of these with more label smoothing, weight decay and dropout and
+with two and four times as many epochs, too, as long as it validates better; then trained on all of them, and tested for
+the first time. No augmentation. Connections start near a place of the picture, in the second hidden layer, too
+(`ks.Local`), or anywhere. Parameters count connections and biases; batch normalisation is folded into them.
 The rival is dense, on pixels averaged 2×2, with one hidden layer as wide as fits, trained the same way on all training
 examples. Earlier runs without local connections, weight decay and label smoothing reached 98.15 and 98.29 % on MNIST's
-test part at 7,900 and 30,000 parameters, 88.62 and 89.62 % on Fashion-MNIST's; what was added was chosen on held-out
-training pictures.
+test part at 7,900 and 30,000 parameters, 88.62 and 89.62 % on Fashion-MNIST's; with local connections in the first
+junction only, 98.26 and 98.69 %, 89.33 and 89.90 %. What was added was chosen on held-out training pictures.
 """
 
 Validated = tuple[Mapping[str, Any], Mapping[str, Any]]  # hyperparameters and what they gave
@@ -126,6 +128,7 @@ def run(name: str, plan: Plan, output: Path, data_dir: Path | None, seed: int = 
         max_trials=plan.trials,
         epochs=plan.epochs,
         seed=seed,
+        workers=min(WORKERS, os.cpu_count() or 1),
         resume=True,
         on_progress=_tell(name),
     )
@@ -137,10 +140,9 @@ def run(name: str, plan: Plan, output: Path, data_dir: Path | None, seed: int = 
         def validate(values: Mapping[str, Any], size: int = size) -> dict[str, Any]:
             return steps.do(f"validated {size}", values, partial(trainings.validate, data, SPACE, values, plan.final))
 
-        candidates = [filled(values, size) for values in fitting(found.trials, size)]
-        if not candidates:
+        if not (first := candidates(found.trials, size)):
             continue
-        values, validated = refined(*max(((v, validate(v)) for v in candidates), key=_validation), validate)
+        values, validated = refined(*max(((v, validate(v)) for v in first), key=_validation), validate)
         tested = steps.do(f"tested {size}", values, partial(trainings.test, data, SPACE, values, plan.final))
         rival = steps.do(f"rival {size}", {"size": size}, partial(trainings.rival, data, size, plan.final))
         rows.append((size, values, validated, tested, rival))
@@ -157,6 +159,11 @@ def fitting(trials: Sequence[Mapping[str, Any]], size: int) -> list[Mapping[str,
     small = [t for t in trials if t["status"] == "completed" and t["parameters"] <= size]
     ordered = sorted(small, key=lambda trial: (-trial["val_metric"], trial["parameters"]))
     return [trial["hyperparameters"] for trial in ordered[:CANDIDATES]]
+
+
+def candidates(trials: Sequence[Mapping[str, Any]], size: int) -> list[dict[str, Any]]:
+    """Return the hyperparameters of networks of `size` parameters: those that fit best, with every policy."""
+    return [filled({**values, "policy": policy}, size) for values in fitting(trials, size) for policy in SPACE.policies]
 
 
 def filled(values: Mapping[str, Any], size: int, n_in: int = 784, n_out: int = 10) -> dict[str, Any]:

@@ -168,6 +168,17 @@ def test_networks_are_chosen_by_validation_alone():
     assert [v["trial"] for v in deep_n_cheap.fitting(trials, 1000)] == [5, 2]
 
 
+def test_candidates_have_the_size_and_every_policy():
+    values = {"hidden_layers": 1, "units_1": 100, "density_1": 0.01, "density_output": 0.5, "policy": "rigl"}
+    trial = {"status": "completed", "val_metric": 0.9, "parameters": 1400, "hyperparameters": values}
+    found = deep_n_cheap.candidates([trial, {**trial, "parameters": 2001}], 2000)
+    assert [v["policy"] for v in found] == ["static", "rigl"]
+    for candidate in found:
+        kernels = deep_n_cheap.SPACE.kernels(candidate, 784, 10)
+        assert 1980 < sum(kernel.connections + kernel.biases for kernel in kernels) <= 2000
+    assert deep_n_cheap.candidates([trial], 1000) == []
+
+
 def test_there_is_more_of_everything_while_that_validates_better():
     seen = []
 
