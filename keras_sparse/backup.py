@@ -35,7 +35,8 @@ class Backup(keras.callbacks.Callback):
     weights and epoch in two places and leaves the seed generators out.
 
     What lies outside the model must be a function of the epoch too: `fit` with arrays and
-    `keras.utils.set_random_seed` is; a `tf.data` pipeline that reshuffles in every iteration is not.
+    `keras.utils.set_random_seed` is, since Keras then gives all epochs one order; a `tf.data` pipeline that reshuffles
+    in every iteration is not.
 
     Args:
         directory: folder for the file `epoch-NNNNNN.npz`; made if need be.

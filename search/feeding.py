@@ -1,7 +1,10 @@
-"""Training on few examples, with less to do around the steps than `Model.fit` has.
+"""Training on arrays, with less to do around the steps than `Model.fit` has, and shuffled anew in every epoch.
 
 Small networks on little data spend most of their time there: Keras has TensorFlow plan its pipeline anew twice an epoch
 (the plain one here starts three times as fast), and the first step is traced twice, since it makes variables.
+
+And after `keras.utils.set_random_seed` every epoch of `Model.fit` on arrays has the same batches in the same order
+(Keras 3.15: the operation that shuffles starts from its seed again with every iterator), which costs accuracy.
 """
 
 from __future__ import annotations
@@ -27,14 +30,14 @@ _UNDERSTOOD = {
 _BATCH_SIZE = 32  # Keras' own default
 _AHEAD = 2
 _FEW = 20_000
-"""Up to so many examples this is faster: an element of a pipeline for each number of the order has its price, too."""
+"""Up to so many examples their numbers are shuffled one by one: that starts faster, but each of them has its price."""
 
 
 def fit(model: keras.Model, x: Any = None, y: Any = None, **kwargs: Any) -> Any:
     """`Model.fit`: the same training, but for the order of the examples, which Python's random numbers decide.
 
-    What is more than a few examples in arrays, models with code of their own, `ks.Backup`, which counts on Keras'
-    order, and other backends than TensorFlow are left to `Model.fit`. The optimizer is built before callbacks begin.
+    What is more than arrays, models with code of their own, `ks.Backup`, which counts on Keras' order, and other
+    backends than TensorFlow are left to `Model.fit`. The optimizer is built before callbacks begin.
 
     Args:
         model: A compiled network.
@@ -48,7 +51,7 @@ def fit(model: keras.Model, x: Any = None, y: Any = None, **kwargs: Any) -> Any:
     trainer: Any = model
     validation = kwargs.get("validation_data")
     pairs = [(x, y)] if validation is None else [(x, y), validation]
-    plain = all(map(_is_plain, pairs)) and not kwargs.keys() - _UNDERSTOOD and len(x) <= _FEW
+    plain = all(map(_is_plain, pairs)) and not kwargs.keys() - _UNDERSTOOD
     backup = any(isinstance(callback, ks.Backup) for callback in kwargs.get("callbacks") or ())
     if not plain or backup or not _is_ordinary(model):
         return trainer.fit(x, y, **kwargs)
@@ -76,12 +79,28 @@ def batches(x: np.ndarray, y: np.ndarray, size: int, *, seed: int | None = None)
     if seed is None:
         dataset = tf.data.Dataset.from_tensor_slices(parts).batch(size)
     else:  # only numbers are shuffled: a buffer of examples would hold all of them once more
-        order = tf.data.Dataset.range(len(x)).shuffle(len(x), seed=seed)
-        dataset = order.batch(size).map(lambda rows: tuple(tf.gather(part, rows) for part in parts))
+        dataset = _orders(len(x), size, seed).map(lambda rows: tuple(tf.gather(part, rows) for part in parts))
     options = tf.data.Options()
     options.autotune.enabled = False  # neither has anything to gain here, and both take time whenever it starts
     options.experimental_optimization.apply_default_optimizations = False
     return dataset.prefetch(_AHEAD).with_options(options)
+
+
+def _orders(n: int, size: int, seed: int) -> tf.data.Dataset:
+    """Batches of the numbers below n, in another order every time."""
+    if n <= _FEW:
+        return tf.data.Dataset.range(n).shuffle(n, seed=seed).batch(size)
+    whole = n // size * size
+
+    def order(draw: tf.Tensor) -> tf.Tensor:
+        return tf.random.experimental.stateless_shuffle(tf.range(n), seed=tf.stack([draw, seed]))
+
+    def parts(numbers: tf.Tensor) -> tf.data.Dataset:
+        full = tf.data.Dataset.from_tensor_slices(tf.reshape(numbers[:whole], [-1, size]))
+        return full.concatenate(tf.data.Dataset.from_tensors(numbers[whole:])) if whole < n else full
+
+    draws = tf.data.Dataset.random(seed=seed, rerandomize_each_iteration=True).take(1)
+    return draws.map(order).flat_map(parts).apply(tf.data.experimental.assert_cardinality(-(-n // size)))
 
 
 def make_variables(model: keras.Model, x: np.ndarray, y: np.ndarray) -> None:
