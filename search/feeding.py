@@ -93,7 +93,7 @@ def _orders(n: int, size: int, seed: int) -> tf.data.Dataset:
     whole = n // size * size
 
     def order(draw: tf.Tensor) -> tf.Tensor:
-        return tf.random.experimental.stateless_shuffle(tf.range(n), seed=tf.stack([draw, seed]))
+        return tf.argsort(tf.random.stateless_uniform([n], tf.stack([draw, seed]), dtype=tf.float64))
 
     def parts(numbers: tf.Tensor) -> tf.data.Dataset:
         full = tf.data.Dataset.from_tensor_slices(tf.reshape(numbers[:whole], [-1, size]))
