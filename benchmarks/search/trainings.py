@@ -11,6 +11,7 @@ import keras
 import keras_tuner
 import numpy as np
 from keras_sparse.search import data as data_module
+from keras_sparse.search import feeding
 from keras_sparse.search.data import Dataset
 from keras_sparse.search.hypermodel import SparseHyperModel, cosine
 from keras_sparse.search.placing import informative
@@ -70,7 +71,7 @@ def rival(data: Dataset, size: int, epochs: int) -> dict[str, Any]:
     model.compile(
         keras.optimizers.Adam(rate), "sparse_categorical_crossentropy", metrics=["accuracy"], steps_per_execution=50
     )
-    model.fit(x, y, batch_size=128, epochs=epochs, verbose=0)
+    feeding.fit(model, x, y, batch_size=128, epochs=epochs, verbose=0)
     return {"test": _accuracy(model, (x_test, y_test)), "parameters": width * (x.shape[1] + 11) + 10}
 
 
