@@ -7,23 +7,26 @@
    better: trials are too short for large networks to overfit, for small ones to end, and for policies to differ.
 4. It is trained once more on the whole training part and evaluated on the test part, for the first time.
 
-Every step is kept when it is done, and the trials of the search, too.
+Two sizes at a time. Every step is kept when it is done, and the trials of the search, too.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import logging
 import math
+import multiprocessing
 import os
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
-from keras_sparse.search.data import load
+from keras_sparse.search.data import Dataset, load
 from keras_sparse.search.progress import Progress
 from keras_sparse.search.run import search
 from keras_sparse.search.space import MLPSpace
@@ -85,6 +88,7 @@ junction only, 98.26 and 98.69 %, 89.33 and 89.90 %. What was added was chosen o
 """
 
 Validated = tuple[Mapping[str, Any], Mapping[str, Any]]  # hyperparameters and what they gave
+Row = tuple[int, Mapping[str, Any], Mapping[str, Any], Mapping[str, Any], Mapping[str, Any]]  # what `settled` returns
 Validate = Callable[[Mapping[str, Any]], Mapping[str, Any]]
 
 
@@ -118,6 +122,7 @@ def run(name: str, plan: Plan, output: Path, data_dir: Path | None, seed: int = 
         data = dataclasses.replace(data, x_train=x[: plan.examples], y_train=data.y_train[: plan.examples])
     records = Records(output / f"{name}.jsonl")
     steps = _Steps(records, name, plan, seed)
+    workers = min(WORKERS, os.cpu_count() or 1)
     began = time.perf_counter()
     found = search(
         data,
@@ -128,25 +133,39 @@ def run(name: str, plan: Plan, output: Path, data_dir: Path | None, seed: int = 
         max_trials=plan.trials,
         epochs=plan.epochs,
         seed=seed,
-        workers=min(WORKERS, os.cpu_count() or 1),
+        workers=workers,
         resume=True,
         on_progress=_tell(name),
     )
     if not records.of(steps.setting("search", {})):
         steps.keep("search", {}, {"front": len(found.pareto_front)}, time.perf_counter() - began)
-    rows = []
-    for size in plan.sizes:
-
-        def validate(values: Mapping[str, Any], size: int = size) -> dict[str, Any]:
-            return steps.do(f"validated {size}", values, partial(trainings.validate, data, SPACE, values, plan.final))
-
-        if not (first := candidates(found.trials, size)):
-            continue
-        values, validated = refined(*max(((v, validate(v)) for v in first), key=_validation), validate)
-        tested = steps.do(f"tested {size}", values, partial(trainings.test, data, SPACE, values, plan.final))
-        rival = steps.do(f"rival {size}", {"size": size}, partial(trainings.rival, data, size, plan.final))
-        rows.append((size, values, validated, tested, rival))
+    taken = {size: chosen for size in plan.sizes if (chosen := candidates(found.trials, size))}
+    settle = partial(settled, data, steps, plan.final)
+    with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), initializer=_quiet) as pool:
+        # The largest first: they take longest.
+        running = {size: pool.submit(settle, size, taken[size]) for size in sorted(taken, reverse=True)}
+        rows = [running[size].result() for size in sorted(running)]
     return table(name, rows, plan)
+
+
+def settled(data: Dataset, steps: _Steps, epochs: int, size: int, first: Sequence[Mapping[str, Any]]) -> Row:
+    """Choose the network of a size and test it, and its rival.
+
+    Args:
+        data: what was searched on.
+        steps: those that are done are not done again.
+        epochs: of a training, unless it is longer.
+        size: number of parameters.
+        first: hyperparameters of its candidates.
+    """
+
+    def validate(values: Mapping[str, Any]) -> dict[str, Any]:
+        return steps.do(f"validated {size}", values, partial(trainings.validate, data, SPACE, values, epochs))
+
+    values, validated = refined(*max(((v, validate(v)) for v in first), key=_validation), validate)
+    tested = steps.do(f"tested {size}", values, partial(trainings.test, data, SPACE, values, epochs))
+    rival = steps.do(f"rival {size}", {"size": size}, partial(trainings.rival, data, size, epochs))
+    return size, values, validated, tested, rival
 
 
 def fitting(trials: Sequence[Mapping[str, Any]], size: int) -> list[Mapping[str, Any]]:
@@ -211,7 +230,7 @@ def _validation(validated: Validated) -> float:
     return validated[1]["validation"]
 
 
-def table(name: str, rows: Sequence[tuple[int, Any, Any, Any, Any]], plan: Plan) -> str:
+def table(name: str, rows: Sequence[Row], plan: Plan) -> str:
     """Return the table of a data set as Markdown."""
     aims: dict[int, float] = dict(zip(SIZES, AIMS[name], strict=True))
     head = ["at most", "parameters", "network", "validation, %", "test, %", "aim, %", "dense on 2×2-pooled pixels, %"]
@@ -268,6 +287,10 @@ class _Steps:
     def keep(self, name: str, values: Mapping[str, Any], results: Mapping[str, Any], seconds: float) -> None:
         """Write down what a step gave."""
         self._records.add(self.setting(name, values), self._seed, results, seconds=round(seconds, 1))
+
+
+def _quiet() -> None:
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)  # every training traces anew
 
 
 def _tell(name: str) -> Any:

@@ -1,6 +1,8 @@
 """The comparison of searches: what is compared, and how; nothing is trained here but one tiny network."""
 
+import multiprocessing
 import sys
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -196,6 +198,19 @@ def test_there_is_more_of_everything_while_that_validates_better():
     assert [v.get("longer", 1) for v in seen] == [1, 1, 1, 1, 1, 2]
     most = {name: levels[-1] for name, levels in deep_n_cheap.MORE.items()}
     assert deep_n_cheap.refined(most, {"validation": 0.1}, validate) == (most, {"validation": 0.1})
+
+
+def test_a_size_is_settled_from_kept_steps_in_another_process(pixels, tmp_path):
+    steps = deep_n_cheap._Steps(Records(tmp_path / "steps.jsonl"), "mnist", deep_n_cheap.Plan(), 0)
+    most = {name: levels[-1] for name, levels in deep_n_cheap.MORE.items()}
+    worse, better = ({**most, "units_1": units} for units in (30, 48))
+    steps.keep("validated 1000", worse, {"validation": 0.5}, 1.0)
+    steps.keep("validated 1000", better, {"validation": 0.6}, 1.0)
+    steps.keep("tested 1000", better, {"test": 0.55}, 1.0)
+    steps.keep("rival 1000", {"size": 1000}, {"test": 0.4}, 1.0)
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        row = pool.submit(deep_n_cheap.settled, pixels, steps, 40, 1000, [worse, better]).result()
+    assert row == (1000, better, {"validation": 0.6}, {"test": 0.55}, {"test": 0.4})
 
 
 def test_the_aims_are_in_the_table():
