@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import prod
+from numbers import Integral, Real
 from typing import Any, Final
 
 import numpy as np
 
 from . import counter_rng
 from .connectivity import Connectivity, Int64, check_shape
-from .lattice import lattice
+from .lattice import extended, lattice
 from .patterns import ByConfig
 
 _CENTRES: Final = ("random", "even")
@@ -25,7 +26,8 @@ class Local(ByConfig):
 
     For inputs that lie on a grid: pixels, or steps of a signal. All units have the same number of connections, or one
     more, drawn without replacement with the probability of a normal distribution around the centre of the unit. Unlike
-    convolutions units share no weights. Memory is O(K).
+    convolutions units share no weights. Memory is O(n_in + K); every unit takes the time to look at all inputs within
+    four spreads of its centre.
 
     With even centres neighbouring units look at neighbouring places, so the layer behind them can have local fields,
     too: a stack of topographic maps.
@@ -33,7 +35,7 @@ class Local(ByConfig):
     Args:
         grid: places along every axis of the grid, in the order in which inputs are flattened (row by row), say (28,
             28). n_in is a multiple of the number of places; with more inputs than places the last axis, channels, is
-            left out of `grid`: a unit may look at all channels of a place.
+            left out of `grid`: a unit may look at all channels of a place. Axes of one place change nothing.
         spread: standard deviation of the normal distribution, in places, > 0. Default: half the side of a square
             (in other dimensions, a cube) that holds as many inputs as a unit has.
         inputs: the only inputs to connect, where the others say nothing, as pixels at the margin do. Default: all.
@@ -70,20 +72,23 @@ class Local(ByConfig):
         centres: str = "random",
         of: str = "places",
     ) -> None:
-        sizes = tuple(grid) if isinstance(grid, Sequence) else ()
-        if not sizes or any(isinstance(n, bool) or not isinstance(n, int) or n < 1 for n in sizes):
+        sizes = _integers(grid)
+        if not sizes or min(sizes) < 1:
             raise ValueError(f"`grid` must be one positive integer per axis, say (28, 28); got {grid!r}.")
-        if spread is not None and not 0 < spread < np.inf:
+        if spread is not None and not (isinstance(spread, Real) and type(spread) is not bool and 0 < spread < np.inf):
             raise ValueError(f"`spread` must be a positive number of places, or None; got {spread!r}.")
-        chosen = None if inputs is None else tuple(int(n) for n in inputs)
-        if chosen is not None and (not chosen or min(chosen) < 0 or len(set(chosen)) < len(chosen)):
-            raise ValueError("`inputs` must be numbers of inputs, each once and from 0 on, or None for all.")
+        chosen = None if inputs is None else _integers(inputs)
+        if inputs is not None and (not chosen or min(chosen) < 0 or len(set(chosen)) < len(chosen)):
+            raise ValueError(
+                "`inputs` must be numbers of inputs, each once and from 0 on (of a mask, `np.flatnonzero(mask)`), or "
+                "None for all."
+            )
         if centres not in _CENTRES or of not in _OF:
             raise ValueError(
                 f"`centres` must be one of {', '.join(_CENTRES)} and `of` one of {', '.join(_OF)}; got {centres!r} and "
                 f"{of!r}."
             )
-        self.grid: tuple[int, ...] = sizes
+        self.grid = sizes
         self.spread = None if spread is None else float(spread)
         self.inputs = chosen
         self.centres = centres
@@ -133,7 +138,7 @@ class Local(ByConfig):
             allowed[list(self.inputs)] = True
         else:
             raise ValueError(f"`inputs` names input {max(self.inputs)}, but the junction has {n_in}, from 0 on.")
-        if count > (most := int(allowed.sum()) * n_out):
+        if not (most := int(allowed.sum()) * n_out) >= count >= 0:
             raise ValueError(f"{count} connections asked for, but {self!r} has room for {most} in {n_in} x {n_out}.")
         return allowed
 
@@ -151,7 +156,7 @@ class Local(ByConfig):
         if not degree:
             return np.empty(0, np.int64)
         *grid, channels = allowed.shape
-        spread = self.spread or _SPREAD * max(1.0, degree / channels) ** (1 / len(grid))
+        spread = self.spread or _SPREAD * max(1.0, degree / channels) ** (1 / max(1, len(extended(grid))))
         spread = min(max(spread, 1e-3), 1e9)  # beyond, squares overflow and nothing changes
         reach = np.ceil(_REACH * spread)
         while True:
@@ -175,3 +180,11 @@ class Local(ByConfig):
         centres = "" if self.centres == "random" else f", centres={self.centres!r}"
         of = "" if self.of == "places" else f", of={self.of!r}"
         return f"Local({self.grid!r}{spread}{chosen}{centres}{of})"
+
+
+def _integers(values: Any) -> tuple[int, ...]:
+    """Return a sequence or an array of integers as a tuple; an empty one for anything else."""
+    if not isinstance(values, Sequence) and np.ndim(values) != 1:
+        return ()
+    exact = all(isinstance(n, Integral) and type(n) is not bool for n in values)
+    return tuple(map(int, values)) if exact else ()

@@ -31,17 +31,45 @@ def test_exact_counts_even_degrees_and_only_what_is_allowed(grid, channels, n_ou
     assert ks.Local.from_config(json.loads(json.dumps(pattern.get_config()))) == pattern
 
 
-@given(st.integers(1, 3000), GRIDS)
+@given(st.integers(1, 3000), st.lists(st.sampled_from([1, 2, 3, 5, 8, 40, 1000]), min_size=1, max_size=3))
 def test_a_lattice_has_the_grids_proportions_and_few_places_left_over(n, grid):
     sizes, places = lattice(n, grid)
     assert len(places) == n
     assert (np.diff(places) >= 1).all()
     assert 0 <= places[0] <= places[-1] < math.prod(sizes)
-    # Without its last slice along some axis it would be too small.
-    assert min(math.prod(sizes) // size * (size - 1) for size in sizes) < n
-    finer = (n / math.prod(grid)) ** (1 / len(grid))
-    if min(size * finer for size in grid) >= 1:
-        assert all(abs(size - wanted * finer) <= 1.001 for size, wanted in zip(sizes, grid, strict=True))
+    assert math.prod(sizes) - n < math.prod(sizes) // sizes[int(np.argmax(grid))]
+    long = [(size, wanted) for size, wanted in zip(sizes, grid, strict=True) if wanted > 1]
+    finer = (n / math.prod(grid)) ** (1 / max(1, len(long)))
+    if all(wanted * finer >= 1 for _, wanted in long):
+        assert all(0.5 < size / (wanted * finer) < 2 for size, wanted in long)
+    axis = np.random.default_rng(n).integers(len(grid) + 1)
+    flat, same = lattice(n, [*grid[:axis], 1, *grid[axis:]])
+    assert (flat[axis] == 1 and np.delete(flat, axis).tolist() == list(sizes)) or set(grid) == {1}
+    assert np.array_equal(places, same)
+
+
+@pytest.mark.parametrize(
+    ("n", "grid", "sizes"),
+    [
+        (7, (5, 5), (3, 3)),
+        (500, (28, 28), (23, 22)),
+        (100, (28, 28, 1), (10, 10, 1)),
+        (3136, (28, 28, 1), (56, 56, 1)),
+        (10, (1000, 2), (10, 1)),
+        (600, (2, 1000), (1, 600)),
+        (10, (10**6, 1), (10, 1)),
+        (5, (1, 1), (5, 1)),
+        (3000, (4000, 3, 10), (1000, 1, 3)),
+    ],
+)
+def test_lattices(n, grid, sizes):
+    assert lattice(n, grid)[0] == sizes
+
+
+@pytest.mark.parametrize("laid", [{}, {"centres": "even"}, {"of": "units"}])
+def test_an_axis_of_one_place_changes_nothing(laid):
+    flat, thick = (ks.Local(grid, **laid).sample((784, 300), 300 * 40, seed=0) for grid in ((28, 28), (28, 1, 28)))
+    assert flat == thick
 
 
 @pytest.mark.parametrize(
@@ -151,6 +179,13 @@ def test_extreme_spreads(spread):
         ({"grid": ()}, "one positive integer per axis"),
         ({"grid": (28, 0)}, "one positive integer per axis"),
         ({"grid": (28, 28.0)}, "one positive integer per axis"),
+        ({"grid": (28, True)}, "one positive integer per axis"),
+        ({"grid": "28"}, "one positive integer per axis"),
+        ({"grid": (4,), "spread": "a"}, "`spread` must be a positive number of places"),
+        ({"grid": (4,), "spread": True}, "`spread` must be a positive number of places"),
+        ({"grid": (4,), "inputs": 5}, "`inputs` must be numbers of inputs"),
+        ({"grid": (4,), "inputs": [1.7, 2.2]}, "`inputs` must be numbers of inputs"),
+        ({"grid": (4,), "inputs": np.array([False, True])}, r"of a mask, `np.flatnonzero\(mask\)`"),
         ({"grid": (4,), "spread": 0}, "`spread` must be a positive number of places"),
         ({"grid": (4,), "spread": math.nan}, "`spread` must be a positive number of places"),
         ({"grid": (4,), "inputs": []}, "`inputs` must be numbers of inputs"),
@@ -165,12 +200,19 @@ def test_what_is_no_field_is_refused(arguments, message):
         ks.Local(**arguments)
 
 
+def test_arguments_may_be_arrays():
+    pattern = ks.Local(np.array([3, 4]), np.float32(2), np.arange(5))
+    assert pattern == ks.Local((3, 4), 2.0, range(5))
+    assert json.loads(json.dumps(pattern.get_config()))["grid"] == [3, 4]
+
+
 @pytest.mark.parametrize(
     ("pattern", "shape", "count", "message"),
     [
         (ks.Local((28, 28)), (783, 10), 5, "28 x 28 = 784 places does not divide 783 inputs"),
         (ks.Local((28, 28), of="units"), (5, 3), 16, "has room for 15 in 5 x 3"),
         (ks.Local((2, 2)), (4, 3), 13, "13 connections asked for"),
+        (ks.Local((2, 2)), (4, 3), -1, "-1 connections asked for"),
         (ks.Local((2, 2), inputs=[0, 3]), (4, 3), 7, "has room for 6 in 4 x 3"),
         (ks.Local((2, 2), inputs=[0, 4]), (4, 3), 2, "names input 4, but the junction has 4"),
     ],
