@@ -149,7 +149,7 @@ class Attempt:
         self, hp: Any, model: keras.Model, own: list[Any], fit_args: tuple[Any, ...], fit_kwargs: dict[str, Any]
     ) -> None:
         fit_kwargs = {"verbose": 0, **fit_kwargs}
-        callbacks = [*copy.deepcopy(list(fit_kwargs.pop("callbacks", []))), *own]
+        callbacks = [*copy.deepcopy(keras.tree.flatten(fit_kwargs.pop("callbacks", None) or [])), *own]
         self._hypermodel.fit(hp, model, *fit_args, callbacks=callbacks, **fit_kwargs)
 
     def _figures(

@@ -42,7 +42,7 @@ def explore_fit(
         fit_kwargs: The same, by name.
     """
     built = {hp.name for hp in oracle.get_space().space}
-    callbacks = list(fit_kwargs.get("callbacks", []))
+    callbacks = keras.tree.flatten(fit_kwargs.get("callbacks") or [])
 
     def fit(hp: keras_tuner.HyperParameters) -> None:
         given = {"verbose": 0, **fit_kwargs, "callbacks": [*copy.deepcopy(callbacks), _Stop()]}

@@ -22,7 +22,6 @@ _UNDERSTOOD = {
     "batch_size",
     "callbacks",
     "epochs",
-    "initial_epoch",
     "validation_batch_size",
     "validation_data",
     "verbose",
@@ -36,8 +35,9 @@ _FEW = 20_000
 def fit(model: keras.Model, x: Any = None, y: Any = None, **kwargs: Any) -> Any:
     """`Model.fit`: the same training, but for the order of the examples, which Python's random numbers decide.
 
-    What is more than arrays, models with code of their own, `ks.Backup`, which counts on Keras' order, and other
-    backends than TensorFlow are left to `Model.fit`. The optimizer is built before callbacks begin.
+    TensorFlow's have a part in it; `keras.utils.set_random_seed` seeds both. What is more than arrays (weights of
+    examples or classes, too), models with code of their own, `ks.Backup`, which counts on Keras' order, and other
+    backends than TensorFlow are left to `Model.fit` and its order. The optimizer is built before callbacks begin.
 
     Args:
         model: A compiled network.
@@ -52,7 +52,7 @@ def fit(model: keras.Model, x: Any = None, y: Any = None, **kwargs: Any) -> Any:
     validation = kwargs.get("validation_data")
     pairs = [(x, y)] if validation is None else [(x, y), validation]
     plain = all(map(_is_plain, pairs)) and not kwargs.keys() - _UNDERSTOOD
-    backup = any(isinstance(callback, ks.Backup) for callback in kwargs.get("callbacks") or ())
+    backup = any(isinstance(callback, ks.Backup) for callback in keras.tree.flatten(kwargs.get("callbacks") or []))
     if not plain or backup or not _is_ordinary(model):
         return trainer.fit(x, y, **kwargs)
     make_variables(model, x[:2], y[:2])
@@ -75,7 +75,7 @@ def batches(x: np.ndarray, y: np.ndarray, size: int, *, seed: int | None = None)
         seed: Of the order. None: as they come, every time.
     """
     with tf.device("CPU"):  # where pipelines run; not in the memory of a GPU
-        parts = tuple(tf.constant(part, _dtype(part)) for part in (x, y))
+        parts = tuple(map(_tensor, (x, y)))
     if seed is None:
         dataset = tf.data.Dataset.from_tensor_slices(parts).batch(size)
     else:  # only numbers are shuffled: a buffer of examples would hold all of them once more
@@ -113,7 +113,7 @@ def make_variables(model: keras.Model, x: np.ndarray, y: np.ndarray) -> None:
     """
     trainer: Any = model
     trainer.optimizer.build(trainer.trainable_variables)
-    features, targets = (tf.constant(part, _dtype(part)) for part in (x, y))
+    features, targets = map(_tensor, (x, y))
     trainer.compute_metrics(features, targets, trainer(features, training=False))
     trainer.reset_metrics()
 
@@ -138,6 +138,8 @@ def _is_plain(pair: Any) -> bool:
     return x.ndim > 0 and y.ndim > 0 and 0 < len(x) == len(y)
 
 
-def _dtype(part: np.ndarray) -> Any:
-    """Keras' type for numbers with a point; whatever it is for others."""
-    return keras.config.floatx() if np.issubdtype(part.dtype, np.floating) else part.dtype
+def _tensor(part: np.ndarray) -> tf.Tensor:
+    """As a tensor: numbers with a point in Keras' type, converted by NumPy, which takes less memory; others as is."""
+    if np.issubdtype(part.dtype, np.floating):
+        part = part.astype(tf.as_dtype(keras.config.floatx()).as_numpy_dtype, copy=False)
+    return tf.constant(part)

@@ -139,7 +139,7 @@ class TestFit:
         seen: list[int] = []
         callback = keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: seen.append(batch))
         history = fit(
-            model, x, y, batch_size=16, validation_data=data, epochs=40, callbacks=[callback], verbose=0
+            model, x, y, batch_size=16, validation_data=data, epochs=40, callbacks=callback, verbose=0
         ).history
         assert model.optimizer.iterations == 40 * 5
         assert seen[:4] == [2, 5, 2, 5]
@@ -148,9 +148,10 @@ class TestFit:
         for name in ("loss", "accuracy"):
             assert history[f"val_{name}"][-1] == pytest.approx(evaluated[name], rel=1e-5)
 
-    def test_the_step_is_traced_once_and_computes_in_keras_type(self, data: Any) -> None:
+    @pytest.mark.parametrize("kind", ["float32", "float64"])
+    def test_the_step_is_traced_once_and_computes_in_keras_type(self, data: Any, kind: str) -> None:
         model = network()
-        fit(model, *data, epochs=2, verbose=0)
+        fit(model, data[0].astype(kind), data[1], epochs=2, verbose=0)
         assert model.get_layer("counting").traced == ["float32"]
 
     @pytest.mark.usefixtures("number")
@@ -163,7 +164,7 @@ class TestFit:
         for one, other in zip(trained(), trained(), strict=True):
             np.testing.assert_array_equal(one, other)
 
-    @pytest.mark.parametrize("change", ["weights", "validation_split", "validation_weights", "dataset"])
+    @pytest.mark.parametrize("change", ["weights", "validation_split", "validation_weights", "dataset", "started"])
     def test_what_is_more_than_arrays_is_left_to_keras(self, data: Any, change: str) -> None:
         x, y = data
         given: dict[str, Any] = {"x": x, "y": y, "epochs": 2, "verbose": 0}
@@ -173,6 +174,8 @@ class TestFit:
             given["validation_split"] = 0.2
         elif change == "validation_weights":
             given["validation_data"] = (x, y, np.ones(N))
+        elif change == "started":
+            given |= {"epochs": 5, "initial_epoch": 3}
         else:
             given |= {"x": batches(x, y, 16), "y": None}
         model = network()

@@ -203,7 +203,7 @@ def test_any_hypermodel_with_hyperparameters_of_its_own(tmp_path, parts):
             model.compile("adam", loss="sparse_categorical_crossentropy", metrics=["accuracy"])
             return model
 
-    records = search(tuner_on(tmp_path, Mine(), max_trials=4), parts, test_data=None, callbacks=[Counting()])
+    records = search(tuner_on(tmp_path, Mine(), max_trials=4), parts, test_data=None, callbacks=Counting())
     assert {record.status for record in records.values()} == {"completed"}
     assert len({str(record.hyperparameters) for record in records.values()}) == 4
     assert all(record.test_metric is None for record in records.values())
