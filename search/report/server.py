@@ -103,7 +103,7 @@ class _Source:
     def _look(self) -> list[tuple[str, int, int]]:
         paths = [self._directory / names.MANIFEST, self._directory / names.RESULTS]
         with suppress(OSError):
-            paths += sorted((self._directory / names.TRIALS).glob("*.json"))
+            paths += sorted((self._directory / names.TRIALS).glob("[0-9]*.json"))
         found = []
         for path in paths:
             with suppress(OSError):

@@ -45,7 +45,7 @@ def start(folder, die="never", resume="resume", how="kill", hash_seed="0"):
 
 
 def records_of(folder):
-    return {path.name: path.read_bytes() for path in sorted((folder / "trials").glob("*.json"))}
+    return {path.name: path.read_bytes() for path in sorted((folder / "trials").glob("[0-9]*.json"))}
 
 
 def result_of(folder):

@@ -122,7 +122,7 @@ def wait_for(condition, seconds=300):
 
 
 def records_of(folder):
-    return {path.name: path.read_bytes() for path in sorted((folder / "trials").glob("*.json"))}
+    return {path.name: path.read_bytes() for path in sorted((folder / "trials").glob("[0-9]*.json"))}
 
 
 def leftovers(folder):
@@ -144,7 +144,7 @@ def test_a_worker_and_then_the_chief_are_killed(tmp_path):
     assert sum(line.endswith(f"was killed by SIGKILL; trial {lost} is run again.") for line in lines) == 1
     before = records_of(folder)
     assert len(before) == sum(line.startswith("result") for line in lines) >= 3
-    plans = {path.stem: json.loads(path.read_text()) for path in (folder / "trials").glob("*.plan")}
+    plans = {path.stem: json.loads(path.read_text()) for path in (folder / "trials").glob("[0-9]*.plan")}
 
     result = search(digits(), output=folder, resume=True, **OPTIONS)
     assert [trial["trial"] for trial in result.trials] == list(range(6))
