@@ -10,11 +10,12 @@ struct Plan {
 
   Plan(const Kernels& kernels, const Junction& w, int64_t batch, int64_t parts)
       : size(tile_size(kernels.widest_scatter, batch, parts)), part(w.block) {
-    for (const int largest = size; size < largest + 2 && size + 1 < kTileSizes; size++) {
-      if (goes_in_near_parts(w, size)) {
-        part = near_part(w, size);
-        return;
-      }
+    // A smaller tile pays only where parts would pay anywhere.
+    const bool smaller = size + 1 < kTileSizes && !goes_in_near_parts(w, size) && fills_rows(w, size + 1, kFarRow);
+    if (smaller) size++;
+    if (goes_in_near_parts(w, size)) {
+      part = near_part(w, size);
+      return;
     }
     while (size + 1 < kTileSizes && tile_samples(size) > 16 && w.block * row_bytes(size) > kFarSums) size++;
   }

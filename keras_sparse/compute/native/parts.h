@@ -42,20 +42,29 @@ inline int tile_size(int widest, int64_t batch, int64_t parts) {
 
 constexpr int64_t kNearSums = 32 << 10;  // bytes of sums that stay in the first-level cache
 constexpr int64_t kFarSums = 256 << 10;  // … in the second-level cache
-constexpr int64_t kNearRow = 5;          // connections per row that pay for a pass over a part of the block
+constexpr int64_t kNearRow = 6;          // connections per row that pay for a pass over a part of the block
+constexpr int64_t kFarRow = 12;          // … if the panel comes from beyond the second-level cache
 
 inline int64_t row_bytes(int size) { return tile_samples(size) * static_cast<int64_t>(sizeof(float)); }
 
+// Outputs whose sums stay near.
+inline int64_t near_outputs(int size) { return kNearSums / row_bytes(size); }
+
+// Whether so many outputs have, on average, `count` connections with an input.
+inline bool fills_rows(const Junction& w, int size, int64_t count) {
+  return connections(w) * near_outputs(size) >= count * w.n_in * w.n_out;
+}
+
 // Whether the sums of a block, or of the parts in which it is gone through, stay near.
 inline bool goes_in_near_parts(const Junction& w, int size) {
-  const int64_t near = kNearSums / row_bytes(size);
-  return w.block <= near + near / 2 || connections(w) * near >= kNearRow * w.n_in * w.n_out;
+  return 2 * w.block <= 3 * near_outputs(size) ||
+         fills_rows(w, size, w.n_in * row_bytes(size) <= kFarSums ? kNearRow : kFarRow);
 }
 
 // Outputs of a block to go through at a time.
 inline int64_t near_part(const Junction& w, int size) {
-  const int64_t near = kNearSums / row_bytes(size);
-  return w.block > near + near / 2 && goes_in_near_parts(w, size) ? near : w.block;
+  const bool whole = 2 * w.block <= 3 * near_outputs(size) || !goes_in_near_parts(w, size);
+  return whole ? w.block : near_outputs(size);
 }
 
 // sums [outputs of block b][T] += panel [n_in][T] times the block, `part` outputs at a time; `cursor` has a place for
