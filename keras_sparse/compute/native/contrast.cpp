@@ -142,12 +142,10 @@ Status contrast(const Kernels& kernels, const Junction& w, const Contrast& c) {
     const int64_t first = tiles.count() * group / groups, end = tiles.count() * (group + 1) / groups;
     for (int64_t t = first; t < end; t++) chain.run(tiles[t], t == first, own);
   });
-  for (int64_t group = 0; group < groups; group++) {
-    const Own own(w, width, memory + group * floats);
-    add_to(c.dw, own.dw, count);
-    add_to(c.dvisible, own.dvisible, w.n_in);
-    add_to(c.dhidden, own.dhidden, w.n_out);
-  }
+  const Own own(w, width, memory);
+  add_groups(team, own.dw, groups, floats, count, c.dw);
+  add_groups(team, own.dvisible, groups, floats, w.n_in, c.dvisible);
+  add_groups(team, own.dhidden, groups, floats, w.n_out, c.dhidden);
   return Status::ok;
 }
 

@@ -178,11 +178,15 @@ Status gradients(const Kernels& kernels, const Convolution& c, const Convolution
     }
   });
   if (g.dbias) add_up(totals, tasks, c.filters(), g.dbias);
-  for (int64_t q = 0; g.dw && q < count; q++) {
-    float sum = sums[q];
-    for (int64_t part = 1; part < parts; part++) sum += sums[part * dw_floats + q];
-    g.dw[sorted.source[q]] = sum;
-  }
+  if (!g.dw) return Status::ok;
+  const int64_t most = sums_per_task(parts);
+  team.run(divide_up(count, most), [&](int64_t task, int) {
+    for (int64_t q = task * most; q < std::min(count, (task + 1) * most); q++) {
+      float sum = sums[q];
+      for (int64_t part = 1; part < parts; part++) sum += sums[part * dw_floats + q];
+      g.dw[sorted.source[q]] = sum;
+    }
+  });
   return Status::ok;
 }
 

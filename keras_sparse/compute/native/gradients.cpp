@@ -42,13 +42,7 @@ Status gradients_tiles(const Kernels& kernels, const Junction& w, const Backward
     }
   });
   if (g.dbias) add_up(tile_sums, tiles.count(), w.n_out, g.dbias);
-  if (g.dw && groups > 1) {
-    constexpr int64_t kSums = 8192;  // per task
-    team.run(divide_up(count, kSums), [&](int64_t task, int) {
-      const int64_t from = task * kSums, size = std::min(kSums, count - from);
-      for (int64_t group = 1; group < groups; group++) add_to(g.dw + from, sums + group * dw_floats + from, size);
-    });
-  }
+  if (g.dw) add_groups(team, sums + dw_floats, groups - 1, dw_floats, count, g.dw);
   return check.status();
 }
 

@@ -162,6 +162,19 @@ inline void add_to(float* sums, const float* more, int64_t count) {
   for (int64_t k = 0; k < count; k++) sums[k] += more[k];
 }
 
+// How many sums of so many numbers each are worth a task.
+inline int64_t sums_per_task(int64_t groups) { return 1 + (1 << 15) / groups; }
+
+// to[k] += Σ_g from[g · stride + k], in the groups' order, by all threads: with many they are many numbers.
+inline void add_groups(Team& team, const float* from, int64_t groups, int64_t stride, int64_t count, float* to) {
+  if (groups < 1) return;
+  const int64_t most = sums_per_task(groups);
+  team.run(divide_up(count, most), [&](int64_t task, int) {
+    const int64_t first = task * most, size = std::min(most, count - first);
+    for (int64_t group = 0; group < groups; group++) add_to(to + first, from + group * stride + first, size);
+  });
+}
+
 // to[f] = Σ_t from[t][f]
 inline void add_up(const float* from, int64_t count, int64_t features, float* to) {
   std::memcpy(to, from, features * sizeof(float));

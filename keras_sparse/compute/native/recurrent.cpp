@@ -296,13 +296,11 @@ Status gradients(const Kernels& kernels, const Recurrence& r, const Steps& steps
       backward(kernels, r, steps, g, walk, frames, t == first, own);
     }
   });
-  for (int64_t group = 0; group < groups; group++) {
-    const BackwardScratch own(r, width, memory + group * floats);
-    add_to(g.dkernel, own.dkernel, kernel);
-    add_to(g.drecurrent, own.drecurrent, recurrent);
-    if (g.dbias) add_to(g.dbias, own.dbias, r.sums());
-    if (g.drecurrent_bias) add_to(g.drecurrent_bias, own.drecurrent_bias, r.sums());
-  }
+  const BackwardScratch own(r, width, memory);
+  add_groups(team, own.dkernel, groups, floats, kernel, g.dkernel);
+  add_groups(team, own.drecurrent, groups, floats, recurrent, g.drecurrent);
+  if (g.dbias) add_groups(team, own.dbias, groups, floats, r.sums(), g.dbias);
+  if (g.drecurrent_bias) add_groups(team, own.drecurrent_bias, groups, floats, r.sums(), g.drecurrent_bias);
   return Status::ok;
 }
 
