@@ -245,12 +245,33 @@ void gather(const Junction& w, int64_t b, int64_t from, int64_t to, const float*
   return gather_rows<T, Id, false, true>(w, b, from, to, x, dy, dx, dw, first);
 }
 
+// The products of several rows first, then their sums: where a short row ends cannot be foreseen.
 template <class Id>
 void scatter_one(const Junction& w, int64_t b, int64_t from, int64_t to, const float* x, float* y) {
+  using V = Wide<kLargest>;
+  constexpr int64_t kStrip = 1024, kStep = 16, kLong = 96;
   const auto* ids = static_cast<const Id*>(w.ids);
   const int64_t* rows = w.rows + b * w.n_in;
-  for (int64_t i = from; i < to; i++) {
-    Wide<kLargest>::scatter(w.values + rows[i], ids + rows[i], rows[i + 1] - rows[i], x[i], y);
+  float products[kStrip + kStep];
+  for (int64_t i = from; i < to;) {
+    const int64_t first = rows[i], last = first + kStrip < w.capacity - kStep ? first + kStrip : w.capacity - kStep;
+    int64_t next = i;
+    for (; next < to && rows[next + 1] <= last && rows[next + 1] - rows[next] < kLong; next++) {
+      const V input = V::all(x[next]);
+      for (int64_t k = rows[next]; k < rows[next + 1]; k += kStep) {  // and beyond the end of the row
+        for (int64_t j = k; j < k + kStep; j += V::width) {
+          V::mul(V::load(w.values + j), input).store(products + j - first);
+        }
+      }
+    }
+    if (next > i) {
+      for (int64_t k = first; k < rows[next]; k++) y[static_cast<int64_t>(ids[k])] += products[k - first];
+    } else {  // a long row, or the last ones
+      const float input = x[i];
+      for (int64_t k = first; k < rows[i + 1]; k++) y[static_cast<int64_t>(ids[k])] += w.values[k] * input;
+      next++;
+    }
+    i = next;
   }
 }
 

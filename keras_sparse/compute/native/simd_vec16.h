@@ -30,23 +30,6 @@ struct Vec16 {
     const __m256 high = _mm512_i64gather_ps(_mm512_cvtepu32_epi64(_mm512_extracti64x4_epi64(i, 1)), p, 4);
     return {_mm512_insertf32x8(_mm512_castps256_ps512(low), high, 1)};
   }
-  // y[ids[k]] += values[k] * x for k < count; the ids differ.
-  static void scatter(const float* values, const uint16_t* ids, int64_t count, float x, float* y) {
-    const __m512 factor = _mm512_set1_ps(x);
-    int64_t k = 0;
-    for (; k + width <= count; k += width) {
-      const __m512i i = _mm512_cvtepu16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(ids + k)));
-      _mm512_i32scatter_ps(y, i, _mm512_fmadd_ps(_mm512_loadu_ps(values + k), factor, _mm512_i32gather_ps(i, y, 4)), 4);
-    }
-    if (k == count) return;
-    const auto rest = static_cast<__mmask16>((1u << (count - k)) - 1);
-    const __m512i i = _mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(rest, ids + k));
-    const __m512 old = _mm512_mask_i32gather_ps(_mm512_setzero_ps(), rest, i, y, 4);
-    _mm512_mask_i32scatter_ps(y, rest, i, _mm512_fmadd_ps(_mm512_maskz_loadu_ps(rest, values + k), factor, old), 4);
-  }
-  static void scatter(const float* values, const uint32_t* ids, int64_t count, float x, float* y) {
-    for (int64_t k = 0; k < count; k++) y[static_cast<int64_t>(ids[k])] += values[k] * x;
-  }
   static Vec16 add(Vec16 a, Vec16 b) { return {_mm512_add_ps(a.v, b.v)}; }
   // out[i] = or += the sum of the lanes of s[i]. Four at a time: one by one it would take as long as the products.
   static void sum4(const Vec16* s, float* out, bool set) {

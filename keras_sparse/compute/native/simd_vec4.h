@@ -29,10 +29,6 @@ struct Vec4 {
   static Vec4 where_positive(Vec4 gate, Vec4 x) {
     return {reinterpret_cast<Raw>((gate.v > Raw{}) & reinterpret_cast<Bits>(x.v))};
   }
-  template <class Id>
-  static void scatter(const float* values, const Id* ids, int64_t count, float x, float* y) {
-    for (int64_t k = 0; k < count; k++) y[static_cast<int64_t>(ids[k])] += values[k] * x;
-  }
   static Vec4 add(Vec4 a, Vec4 b) { return {a.v + b.v}; }
   // to[j][i] = from[i][j] for i, j < width.
   static void transpose(const float* from, int64_t from_stride, float* to, int64_t to_stride) {

@@ -33,10 +33,6 @@ struct Vec8 {
   static Vec8 where_positive(Vec8 gate, Vec8 x) {
     return {_mm256_and_ps(_mm256_cmp_ps(gate.v, _mm256_setzero_ps(), _CMP_GT_OQ), x.v)};
   }
-  template <class Id>
-  static void scatter(const float* values, const Id* ids, int64_t count, float x, float* y) {
-    for (int64_t k = 0; k < count; k++) y[static_cast<int64_t>(ids[k])] += values[k] * x;
-  }
   static Vec8 add(Vec8 a, Vec8 b) { return {_mm256_add_ps(a.v, b.v)}; }
   // to[j][i] = from[i][j] for i, j < width.
   static void transpose(const float* from, int64_t from_stride, float* to, int64_t to_stride) {
