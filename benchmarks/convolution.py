@@ -1,23 +1,27 @@
 """Time a convolution's training step (forward and both gradients) against TensorFlow's, in one process.
 
-    python benchmarks/convolution.py [--shapes 16x64x128] [--densities 50,10] [--batch 64]
+    python benchmarks/convolution.py [--shapes 16x64x128] [--densities 50,10] [--batch 64] [--timed call,loop]
 
 A shape is SIDE x CHANNELS x FILTERS: square images of that side, windows of 3 x 3, "same" padding. Candidates:
 "Conv2D" (TensorFlow's convolution and its gradients); and SparseConv2D with compute="native" (own kernels), "dense"
 (builds the whole kernel) and "auto". They take turns; medians. A ratio above 1 means faster than Conv2D. Machines are
-shared: look at the ratios.
+shared: look at the ratios. "call" times single calls from Python; "loop" a loop inside one tf.function, where Python
+takes no part.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from itertools import product
 from typing import Any
 
+import candidates
 import common
 
 SHAPES = "32x32x32,32x32x64,16x64x128,8x128x256"
 DENSITIES = [70.0, 50.0, 20.0, 10.0, 5.0]
 PATHS = ["native", "dense", "auto"]
+TIMED = ["call", "loop"]
+LOOP = 8  # turns of a loop
 
 Shape = tuple[int, int, int]
 
@@ -34,12 +38,13 @@ parser.add_argument("--densities", type=common.numbers, default=DENSITIES, help=
 parser.add_argument("--batch", type=int, default=64)
 parser.add_argument("--seconds", type=float, default=1.0, help="to spend on each figure, about")
 parser.add_argument("--paths", type=lambda text: text.split(","), default=PATHS, help='such as "native,auto"')
+parser.add_argument("--timed", type=lambda text: text.split(","), default=TIMED, help='"call", "loop" or both')
 
 Row = dict[str, Any]
 
 
-def step(shape: Shape, batch: int, density: float | None, path: str) -> tuple[Callable[[], Any], Any]:
-    """Return a compiled step of a layer, and the layer; dense without a density."""
+def step(shape: Shape, batch: int, density: float | None, path: str, how: str) -> tuple[common.Burst, Any]:
+    """Return the burst of a layer's step, and the layer; dense without a density."""
     import keras
     import tensorflow as tf
 
@@ -55,26 +60,26 @@ def step(shape: Shape, batch: int, density: float | None, path: str) -> tuple[Ca
     dy = tf.random.stateless_normal([batch, side, side, filters], (3, 4))
     weights = layer.trainable_variables[0].value
 
-    @tf.function
     def train(x: Any, dy: Any) -> Any:
         with tf.GradientTape() as tape:
             tape.watch(x)
             y = layer(x)
         return y, tape.gradient(y, [x, weights], dy)
 
-    return lambda: train(x, dy), layer
+    return candidates.timed(train, x, dy, turns=LOOP if how == "loop" else None), layer
 
 
-def measure(shape: Shape, density: float, dense: Callable[[], Any], options: Any) -> Row:
+def measure(shape: Shape, how: str, density: float, dense: common.Burst, options: Any) -> Row:
     """Return a row of the table."""
-    steps = {path: step(shape, options.batch, density / 100, path) for path in options.paths}
-    bursts = {"Conv2D": common.calls(dense)} | {path: common.calls(run) for path, (run, _) in steps.items()}
+    steps = {path: step(shape, options.batch, density / 100, path, how) for path in options.paths}
+    bursts = {"Conv2D": dense} | {path: burst for path, (burst, _) in steps.items()}
     times = common.interleave(bursts, seconds=options.seconds)
     side, channels, filters = shape
     work = 6e-9 * density / 100 * 9 * channels * filters * side * side * options.batch
     return {
         "shape": shape,
         "batch": options.batch,
+        "timed": how,
         "density": density,
         "ms": {name: 1e3 * seconds for name, seconds in times.items()},
         "ratio": common.ratios(times, "Conv2D"),
@@ -87,23 +92,27 @@ def main() -> None:
     options = parser.parse_args()
     facts = common.announce("Training step of a 3 x 3 convolution: ratios to keras.layers.Conv2D")
     names = options.paths
-    table = common.Table(["shape", "density", "Conv2D ms", *[f"{name} x" for name in names], "GFLOP/s", "auto is"])
+    table = common.Table(
+        ["shape", "timed", "density", "Conv2D ms", *[f"{name} x" for name in names], "GFLOP/s", "auto is"]
+    )
     rows: list[Row] = []
-    for shape in options.shapes:
-        dense, _ = step(shape, options.batch, None, "")
+    cases = list(product(options.shapes, options.timed))
+    for shape, how in cases:
+        dense, _ = step(shape, options.batch, None, "", how)
         for density in options.densities:
-            row = measure(shape, density, dense, options)
+            row = measure(shape, how, density, dense, options)
             rows.append(row)
             ratios = [row["ratio"].get(name) for name in names]
             speed = row["gflops"].get("native")
-            table.row("x".join(map(str, shape)), f"{density:g} %", row["ms"]["Conv2D"], *ratios, speed, row["auto"])
+            name = "x".join(map(str, shape))
+            table.row(name, how, f"{density:g} %", row["ms"]["Conv2D"], *ratios, speed, row["auto"])
     print("\nBreak-even density: below it the sparse layer is faster than Conv2D")
     even: list[Row] = []
-    for shape in options.shapes:
-        chosen = [row for row in rows if row["shape"] == shape]
+    for shape, how in cases:
+        chosen = [row for row in rows if (row["shape"], row["timed"]) == (shape, how)]
         values = {name: common.crossing((row["density"], row["ratio"][name]) for row in chosen) for name in names}
-        print("x".join(map(str, shape)), values)
-        even.append({"shape": shape, **values})
+        print("x".join(map(str, shape)), how, values)
+        even.append({"shape": shape, "timed": how, **values})
     common.save("convolution", options, facts, rows, break_even=even)
 
 

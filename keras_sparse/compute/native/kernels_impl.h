@@ -158,6 +158,7 @@ void lane_sums(const float* panel, int64_t features, float* sums) {
 template <int T, class Id>
 void scatter(const Junction& w, int64_t b, int64_t limit, int64_t* cursor, const float* x, float* sums) {
   const auto* ids = static_cast<const Id*>(w.ids);
+  const float* values = w.values;  // a name of its own: for the compiler, what is stored might change `w`
   const int64_t* ends = w.rows + b * w.n_in + 1;
   for (int64_t i = 0; i < w.n_in; i++) {
     int64_t k = cursor[i];
@@ -165,7 +166,7 @@ void scatter(const Junction& w, int64_t b, int64_t limit, int64_t* cursor, const
     if (k == end) continue;
     const auto row = Row<T>::load(x + i * T);
     for (; k < end && static_cast<int64_t>(ids[k]) < limit; k++) {
-      row.add_to(Wide<T>::all(w.values[k]), sums + static_cast<int64_t>(ids[k]) * T);
+      row.add_to(Wide<T>::all(values[k]), sums + static_cast<int64_t>(ids[k]) * T);
     }
     cursor[i] = k;
   }
@@ -183,13 +184,14 @@ inline void foresee(const Junction& w, const Id* ids, int64_t k, const float* ro
 template <int T, class Id>
 void scatter_all(const Junction& w, int64_t b, const float* x, float* sums) {
   const auto* ids = static_cast<const Id*>(w.ids);
+  const float* values = w.values;
   const int64_t* rows = w.rows + b * w.n_in;
   for (int64_t i = 0; i < w.n_in; i++) {
     const auto row = Row<T>::load(x + i * T);
     const int64_t end = rows[i + 1];
     for (int64_t k = rows[i]; k < end; k++) {
       foresee<T>(w, ids, k, sums);
-      row.add_to(Wide<T>::all(w.values[k]), sums + static_cast<int64_t>(ids[k]) * T);
+      row.add_to(Wide<T>::all(values[k]), sums + static_cast<int64_t>(ids[k]) * T);
     }
   }
 }
@@ -211,6 +213,7 @@ template <int T, class Id, bool DX, bool DW>
 void gather_rows(const Junction& w, int64_t b, int64_t from, int64_t to, const float* x, const float* dy, float* dx,
                  float* dw, bool first) {
   const auto* ids = static_cast<const Id*>(w.ids);
+  const float* values = w.values;
   const int64_t* rows = w.rows + b * w.n_in;
   for (int64_t i = from; i < to; i++) {
     int64_t k = rows[i];
@@ -224,13 +227,13 @@ void gather_rows(const Junction& w, int64_t b, int64_t from, int64_t to, const f
       for (int c = 0; c < 4; c++) {
         foresee<T>(w, ids, k + c, dy);
         const float* right = dy + static_cast<int64_t>(ids[k + c]) * T;
-        dots[c] = connect<T, DX, DW>(left, sums, right, DX ? w.values[k + c] : 0.0f);
+        dots[c] = connect<T, DX, DW>(left, sums, right, DX ? values[k + c] : 0.0f);
       }
       if (DW) Wide<T>::sum4(dots, dw + k, first);
     }
     for (; k < end; k++) {
       const float* right = dy + static_cast<int64_t>(ids[k]) * T;
-      const float dot = connect<T, DX, DW>(left, sums, right, DX ? w.values[k] : 0.0f).sum();
+      const float dot = connect<T, DX, DW>(left, sums, right, DX ? values[k] : 0.0f).sum();
       if (DW) dw[k] = first ? dot : dw[k] + dot;
     }
     if (DX) sums.store(dx + (i - from) * T);
