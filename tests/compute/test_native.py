@@ -68,6 +68,14 @@ def test_every_shape(instruction_set, n_in, n_out, density):
         check(kernel, batch)
 
 
+def test_one_sample_with_rows_of_every_length(instruction_set):
+    lengths = [0, 1, 15, 16, 17, 95, 0, 96, 97, 3, 1023, 1024, 1025, 2, 40, 40, 0]
+    mask = np.arange(1100) < np.array(lengths)[:, None]
+    kernel = built(len(lengths), 1100, None, pattern=ks.FromMask(np.random.default_rng(0).permuted(mask, axis=1)))
+    check(kernel, 1)
+    assert len(kernel) == sum(lengths)
+
+
 def test_same_threads_same_bits(threads):
     kernel = built(500, 600, 0.1)
     x, dy = tf.random.normal([128, 500]), tf.random.normal([128, 600])
