@@ -15,6 +15,7 @@ import keras_sparse as ks
 tf.config.set_visible_devices([], "GPU")
 
 Tensor = Any
+LOOP_SECONDS, MOST_TURNS = 0.05, 50  # of a loop
 PATHS = ("native", "stock", "dense", "auto")
 """Values of `SparseDense(compute=...)` that are compared; "Dense" and "masked" are the other two candidates."""
 
@@ -124,6 +125,15 @@ def training_step(model: keras.Model, batch: int, turns: int | None = None) -> c
     n_in, n_out = model.input_shape[-1], model.output_shape[-1]
     weights = [v.value for v in model.trainable_variables]
     return _step(model.layers[-1], weights, batch, n_in, n_out, inputs=True, turns=turns)
+
+
+def training(model: keras.Model, batch: int, how: str) -> common.Burst:
+    """Return the burst of `training_step`: a "call", or a turn of a "loop" of a reasonable length."""
+    once = training_step(model, batch)
+    if how == "call":
+        return once
+    once(1)  # traces
+    return training_step(model, batch, max(2, min(MOST_TURNS, round(LOOP_SECONDS / once(1)[0]))))
 
 
 def kernel_step(layer: ks.SparseDense, batch: int, *, inputs: bool) -> common.Burst:

@@ -46,6 +46,13 @@ def parser(description: str | None) -> argparse.ArgumentParser:
     return result
 
 
+def add_timed(to: argparse.ArgumentParser) -> None:
+    """Add the option that says how steps are timed: by calls from Python, or in a loop where Python takes no part."""
+    to.add_argument(
+        "--timed", type=lambda text: text.split(","), default=["call", "loop"], help='"call", "loop" or both'
+    )
+
+
 def numbers(text: str) -> list[float]:
     """Parse "50,20,0.5"."""
     return [float(part) for part in text.split(",")]

@@ -20,7 +20,6 @@ import common
 SHAPES = "32x32x32,32x32x64,16x64x128,8x128x256"
 DENSITIES = [70.0, 50.0, 20.0, 10.0, 5.0]
 PATHS = ["native", "dense", "auto"]
-TIMED = ["call", "loop"]
 LOOP = 8  # turns of a loop
 
 Shape = tuple[int, int, int]
@@ -38,7 +37,7 @@ parser.add_argument("--densities", type=common.numbers, default=DENSITIES, help=
 parser.add_argument("--batch", type=int, default=64)
 parser.add_argument("--seconds", type=float, default=1.0, help="to spend on each figure, about")
 parser.add_argument("--paths", type=lambda text: text.split(","), default=PATHS, help='such as "native,auto"')
-parser.add_argument("--timed", type=lambda text: text.split(","), default=TIMED, help='"call", "loop" or both')
+common.add_timed(parser)
 
 Row = dict[str, Any]
 

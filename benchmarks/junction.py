@@ -24,15 +24,13 @@ SHAPES = "784x1000,3072x4000,4096x4096,16384x16384,65536x65536"
 DENSITIES = [75.0, 50.0, 30.0, 20.0, 10.0, 5.0, 2.0, 1.0]
 LARGE = {(16384, 16384): [2.0, 1.0], (65536, 65536): [0.05]}  # densities of what is too large for the others
 DENSE_COPIES = 10  # matrices alive at once: Dense's kernel and gradient, masked Dense's kernel, mask and products
-TIMED = ["call", "loop"]
-LOOP_SECONDS, MOST_TURNS = 0.05, 50  # of a loop
 TOLERANCE = 1.1  # how much slower than the best choice "auto" may be
 
 parser = common.parser(__doc__)
 parser.add_argument("--shapes", type=common.shapes, default=common.shapes(SHAPES))
 parser.add_argument("--densities", type=common.numbers, help="in percent; default: by shape")
 parser.add_argument("--batches", type=common.integers, default=[1, 32, 128, 256])
-parser.add_argument("--timed", type=lambda text: text.split(","), default=TIMED, help='"call", "loop" or both')
+common.add_timed(parser)
 parser.add_argument("--seconds", type=float, default=0.25, help="to spend on each figure, about")
 parser.add_argument("--slow", type=float, default=2.0, help="leave out what takes longer (large shapes: 5 times)")
 parser.add_argument(
@@ -57,10 +55,7 @@ def measure(
     slow: list[str] = []  # at one batch size, so at a larger one
     limit = options.slow * (5 if shape in LARGE else 1)
     for batch, how in product(sorted(options.batches), options.timed):
-        turns = {name: None for name in models if name not in slow}
-        if how == "loop":
-            turns = {name: loop_turns(candidates.training_step(models[name], batch)) for name in turns}
-        bursts = {name: candidates.training_step(models[name], batch, number) for name, number in turns.items()}
+        bursts = {name: candidates.training(model, batch, how) for name, model in models.items() if name not in slow}
         times = common.interleave(bursts, seconds=options.seconds, slow=limit)
         slow = [name for name in models if name not in times]
         yield {
@@ -76,12 +71,6 @@ def measure(
             "slow": slow,
             "behind": behind(times, choice),
         }
-
-
-def loop_turns(burst: common.Burst) -> int:
-    """Return how many turns make a loop of a reasonable length."""
-    burst(1)  # traces
-    return max(2, min(MOST_TURNS, round(LOOP_SECONDS / burst(1)[0])))
 
 
 def behind(times: dict[str, float], choice: str | None) -> str | None:

@@ -5,9 +5,10 @@
 
 The peer works in a process of its own and takes turns with ours, call by call, with as many threads. Forward and both
 gradients, from and to each framework's row-major tensors, no bias; medians. "ours" is compute="native" where this
-version has it, else "auto". The peer runs twice, with OpenMP's default waiting and with OMP_WAIT_POLICY=passive, and
-the better counts: its thread pool and torch's can be in each other's way. Ratios above 1: "ours x" and "peer x" are
-faster than keras.layers.Dense, "gain" says ours is faster than the peer.
+version has it, else "auto"; "call" rows time its calls from Python, as the peer's are, "loop" rows a turn of ours (and
+of Dense) in a loop inside one tf.function, as with `steps_per_execution`. The peer runs twice, with OpenMP's default
+waiting and with OMP_WAIT_POLICY=passive, and the better counts: its thread pool and torch's can be in each other's way.
+Ratios above 1: "ours x" and "peer x" are faster than keras.layers.Dense, "gain" says ours is faster than the peer.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import os
 import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack
+from itertools import product
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -31,6 +33,7 @@ parser.add_argument("--python", type=Path, default=machine.ROOT / "build" / "pee
 parser.add_argument("--shapes", type=common.shapes, default=common.shapes("784x1000,3072x4000,4096x4096"))
 parser.add_argument("--densities", type=common.numbers, default=common.numbers("50,20,10,5,2,1"), help="in percent")
 parser.add_argument("--batches", type=common.integers, default=[1, 32, 128, 256])
+common.add_timed(parser)
 parser.add_argument("--seconds", type=float, default=0.25, help="to spend on each figure, about")
 parser.add_argument("--slow", type=float, default=5.0, help="leave out what takes more seconds a step")
 
@@ -93,13 +96,13 @@ def ours(shape: tuple[int, int], density: float, missing: candidates.Missing) ->
 def measure(
     shape: tuple[int, int], density: float, dense: Any, peers: dict[str, Peer], options: Any, missing: Any
 ) -> Iterator[dict[str, Any]]:
-    """Yield a row for every batch size."""
+    """Yield a row for every batch size and way of timing."""
     model = ours(shape, density, missing)
     path = candidates.path(model)
-    for batch in options.batches:
+    for batch, how in product(options.batches, options.timed):
         for peer in peers.values():
             peer.ask(f"batch {batch}")
-        bursts = {name: candidates.training_step(m, batch) for name, m in (("Dense", dense), ("ours", model))}
+        bursts = {name: candidates.training(m, batch, how) for name, m in (("Dense", dense), ("ours", model))}
         bursts |= {waiting: peer.burst for waiting, peer in peers.items()}
         times = common.interleave(bursts, seconds=options.seconds, slow=options.slow)
         both = {waiting: times.pop(waiting) for waiting in peers if waiting in times}
@@ -109,6 +112,7 @@ def measure(
             "shape": shape,
             "batch": batch,
             "density": density,
+            "timed": how,
             "path": path,
             "ms": {name: 1e3 * seconds for name, seconds in times.items()},
             "peer_ms": {waiting: 1e3 * seconds for waiting, seconds in both.items()},
@@ -124,7 +128,7 @@ def main() -> None:
     missing = candidates.Missing()
     facts = common.announce(f"Training step of a junction: Keras Sparse and {options.peer}")
     titles = ["Dense ms", f"{options.peer} ms", "peer x", "ours x", "gain", "ours is"]
-    table = common.Table(["shape", "batch", "density", *titles])
+    table = common.Table(["shape", "batch", "density", "timed", *titles])
     rows: list[dict[str, Any]] = []
     for shape in options.shapes:
         dense = candidates.built("Dense", shape, 1.0, missing)
@@ -138,16 +142,17 @@ def main() -> None:
                 for row in measure(shape, density, dense, peers, options, missing):
                     rows.append(row)
                     ms, ratio = row["ms"], row["ratio"]
-                    head = ("{}x{}".format(*shape), row["batch"], f"{density:g} %", ms.get("Dense"))
+                    head = ("{}x{}".format(*shape), row["batch"], f"{density:g} %", row["timed"], ms.get("Dense"))
                     tail = (ratio.get("peer"), ratio.get("ours", "slow"), row["gain"], row["path"])
                     table.row(*head, ms.get("peer", "slow"), *tail)
-    gains = [row["gain"] for row in rows if row["gain"]]
-    mean = common.geometric_mean(gains) if gains else None
-    if mean is not None:
-        print(
-            f"\nGeometric mean of the gain over {options.peer} {facts[options.peer]}: {mean:.2f} ({len(gains)} cases)"
-        )
-    common.save("peers", options, facts, rows, geometric_mean=mean, missing=missing.report())
+    means = {}
+    for how in options.timed:
+        gains = [row["gain"] for row in rows if row["gain"] and row["timed"] == how]
+        if gains:
+            means[how] = common.geometric_mean(gains)
+            peer = f"{options.peer} {facts[options.peer]}"
+            print(f"\nGeometric mean of the gain over {peer}, {how}: {means[how]:.2f} ({len(gains)} cases)")
+    common.save("peers", options, facts, rows, geometric_mean=means, missing=missing.report())
 
 
 if __name__ == "__main__":
