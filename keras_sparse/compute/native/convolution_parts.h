@@ -4,9 +4,12 @@
 #include "convolution.h"
 #include "parts.h"
 
+#if defined(__linux__)
+#include <unistd.h>
+#endif
+
 namespace keras_sparse {
 
-constexpr int64_t kNear = 32 << 10;  // bytes that stay in the first-level cache
 constexpr int64_t kTile = 1 << 20;   // bytes of planes that should stay in the second-level cache
 constexpr int64_t kRunLength = 8;    // connections for which reading and writing the sums pays
 
@@ -67,12 +70,25 @@ inline Pixels pixels(const Images& a, int64_t lanes, int64_t group, int64_t y, i
   return {a.at(group * lanes, y, x), a.size(), std::min(lanes, a.batch - group * lanes), step * a.channels, count};
 }
 
+// Bytes that stay in the first-level cache, beside what else passes through it.
+inline int64_t near_bytes() {
+  static const int64_t bytes = [] {
+    constexpr int64_t kLeast = 32 << 10, kMost = 60 << 10, kOther = 4 << 10;
+    int64_t cache = 0;  // unknown
+#if defined(__linux__) && defined(_SC_LEVEL1_DCACHE_SIZE)
+    cache = sysconf(_SC_LEVEL1_DCACHE_SIZE);
+#endif
+    return std::clamp(cache - kOther, kLeast, kMost);
+  }();
+  return bytes;
+}
+
 // How many channels (or filters), a power of two, to take together, as its exponent: their vectors within the reach of a
 // window should stay near, but a sum should have some connections to be read and written for.
 inline int block_shift(int64_t channels, int64_t window_bytes, double run) {
   int shift = 0;
   while (int64_t{1} << shift < channels &&
-         ((int64_t{2} << shift) * window_bytes <= kNear || (int64_t{1} << shift) * run < kRunLength)) {
+         ((int64_t{2} << shift) * window_bytes <= near_bytes() || (int64_t{1} << shift) * run < kRunLength)) {
     shift++;
   }
   return shift;
