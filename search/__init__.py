@@ -7,8 +7,14 @@ give up), `SparseHyperModel`, `SparseOracle` and `SparseTuner` (how, on KerasTun
 first used.
 """
 
+import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
+
+# gRPC stops its threads around every fork and starts them again, in the child, too, where it fails (grpc/grpc#43055);
+# after that a worker waited for ever. Children of ours never use its connections. gRPC reads this when it is imported,
+# and KerasTuner imports it.
+os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
 
 if TYPE_CHECKING:
     from .base_space import Space

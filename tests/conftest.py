@@ -3,6 +3,7 @@
 import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")  # see keras_sparse.search; a test may import KerasTuner first
 
 import keras
 import numpy as np

@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import secrets
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Final, Self
@@ -25,10 +24,6 @@ from typing import Any, Final, Self
 import keras_tuner
 from keras_tuner.engine.trial import Trial
 from keras_tuner.src import protos
-
-# gRPC stops its threads around every fork and starts them again, in the child, too, where it fails (grpc/grpc#43055);
-# after that a worker waited for ever. Children of ours never use its connections. Read at the first connection.
-os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
 
 SERVICE: Any = protos.get_service()
 """KerasTuner's messages; generated code, without types."""
