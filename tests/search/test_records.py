@@ -27,7 +27,7 @@ completed = st.builds(
     parameters=st.integers(1, 10**9),
     best_epoch=st.integers(1, 100),
     curve=st.dictionaries(st.text(), st.lists(st.none() | numbers)),
-    network=st.from_regex(r"networks/[^/]*\.keras", fullmatch=True),
+    network=st.from_regex(r"trials/[^/]*\.keras", fullmatch=True),
 )
 failed = st.builds(
     TrialRecord,

@@ -254,6 +254,7 @@ void scatter_one(const Junction& w, int64_t b, int64_t from, int64_t to, const f
   using V = Wide<kLargest>;
   constexpr int64_t kStrip = 1024, kStep = 16, kLong = 96;
   const auto* ids = static_cast<const Id*>(w.ids);
+  const float* values = w.values;
   const int64_t* rows = w.rows + b * w.n_in;
   float products[kStrip + kStep];
   for (int64_t i = from; i < to;) {
@@ -263,7 +264,7 @@ void scatter_one(const Junction& w, int64_t b, int64_t from, int64_t to, const f
       const V input = V::all(x[next]);
       for (int64_t k = rows[next]; k < rows[next + 1]; k += kStep) {  // and beyond the end of the row
         for (int64_t j = k; j < k + kStep; j += V::width) {
-          V::mul(V::load(w.values + j), input).store(products + j - first);
+          V::mul(V::load(values + j), input).store(products + j - first);
         }
       }
     }
@@ -271,7 +272,7 @@ void scatter_one(const Junction& w, int64_t b, int64_t from, int64_t to, const f
       for (int64_t k = first; k < rows[next]; k++) y[static_cast<int64_t>(ids[k])] += products[k - first];
     } else {  // a long row, or the last ones
       const float input = x[i];
-      for (int64_t k = first; k < rows[i + 1]; k++) y[static_cast<int64_t>(ids[k])] += w.values[k] * input;
+      for (int64_t k = first; k < rows[i + 1]; k++) y[static_cast<int64_t>(ids[k])] += values[k] * input;
       next++;
     }
     i = next;
@@ -283,6 +284,7 @@ void gather_one_rows(const Junction& w, int64_t b, int64_t from, int64_t to, con
                      float* dw) {
   using V = Wide<kLargest>;
   const auto* ids = static_cast<const Id*>(w.ids);
+  const float* values = w.values;
   const int64_t* rows = w.rows + b * w.n_in;
   for (int64_t i = from; i < to; i++) {
     const float input = DW ? x[i] : 0.0f;
@@ -291,13 +293,13 @@ void gather_one_rows(const Junction& w, int64_t b, int64_t from, int64_t to, con
     V sums{};
     for (; k + V::width <= end; k += V::width) {
       const V right = V::at(dy, ids + k);
-      if (DX) sums = V::fma(V::load(w.values + k), right, sums);
+      if (DX) sums = V::fma(V::load(values + k), right, sums);
       if (DW) V::mul(V::all(input), right).store(dw + k);
     }
     float sum = sums.sum();
     for (; k < end; k++) {
       const float right = dy[static_cast<int64_t>(ids[k])];
-      if (DX) sum += w.values[k] * right;
+      if (DX) sum += values[k] * right;
       if (DW) dw[k] = input * right;
     }
     if (DX) dx[i - from] += sum;
