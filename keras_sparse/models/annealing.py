@@ -77,11 +77,12 @@ def log_partition(rbm: BinaryUnits, base: Floats, *, chains: int, betas: Floats,
     weights = np.zeros(chains)  # logarithms
 
     def step(visible: Tensor, before: Tensor, beta: Tensor, rise: Tensor) -> tuple[Tensor, Tensor]:
-        logits = rbm.hidden_logits(visible)
+        multiply = rbm.kernel.multiplier(repeated=True)
+        logits = rbm.hidden_logits(visible, multiply)
         # One difference per unit: those of the sums would lose their digits.
         gains = ops.subtract(softplus(beta * logits), softplus(before * logits))
         hidden = bernoulli(ops.sigmoid(beta * logits), generator)
-        after = bernoulli(ops.sigmoid((1 - beta) * start + beta * rbm.visible_logits(hidden)), generator)
+        after = bernoulli(ops.sigmoid((1 - beta) * start + beta * rbm.visible_logits(hidden, multiply)), generator)
         return rise * ops.matmul(visible, change) + ops.sum(gains, axis=1), after
 
     run = compiled(step)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from ..compute.compiled import compiled
 from ..kernel import SparseKernel
 from ..layers.sparse_dense import SparseDense
+from ..multiplier import Multiplier
 from . import annealing
 from .annealing import Estimate, bernoulli
 
@@ -46,13 +47,19 @@ class BinaryUnits:
         """Of probabilities and energies: that of the variables, but at least float32."""
         return keras.backend.result_type(self.variable_dtype, "float32")
 
-    def hidden_logits(self, visible: Tensor) -> Tensor:
-        """Return c + v W, [n, hidden_units], for visible units [n, n_in]."""
-        return ops.cast(self.kernel.matmul(visible, bias=self.hidden.bias), self.statistics_dtype)
+    def hidden_logits(self, visible: Tensor, multiply: Multiplier | None = None) -> Tensor:
+        """Return c + v W, [n, hidden_units], for visible units [n, n_in].
 
-    def visible_logits(self, hidden: Tensor) -> Tensor:
-        """Return b + h Wᵀ, [n, n_in], for hidden units [n, hidden_units]."""
-        product = self.kernel.matmul(hidden, transpose=True)
+        Args:
+            visible: [n, n_in].
+            multiply: the kernel's multiplier, where several products share what it prepared.
+        """
+        product = (multiply or self.kernel.matmul)(visible, bias=self.hidden.bias)
+        return ops.cast(product, self.statistics_dtype)
+
+    def visible_logits(self, hidden: Tensor, multiply: Multiplier | None = None) -> Tensor:
+        """Return b + h Wᵀ, [n, n_in], for hidden units [n, hidden_units]; for `multiply` see `hidden_logits`."""
+        product = (multiply or self.kernel.matmul)(hidden, transpose=True)
         return ops.cast(product, self.statistics_dtype) + ops.cast(self.visible_bias, self.statistics_dtype)
 
     def free_energy(self, visible: Tensor) -> Tensor:
@@ -71,8 +78,9 @@ class BinaryUnits:
             visible: [n, n_in].
             sample: whether to sample the hidden units; by default their probabilities are used.
         """
-        hidden = ops.sigmoid(self.hidden_logits(self._visible(visible)))
-        return ops.sigmoid(self.visible_logits(self._bits(hidden) if sample else hidden))
+        multiply = self.kernel.multiplier(repeated=True)
+        hidden = ops.sigmoid(self.hidden_logits(self._visible(visible), multiply))
+        return ops.sigmoid(self.visible_logits(self._bits(hidden) if sample else hidden, multiply))
 
     def sample(self, count: int, *, steps: int = 1000, start: Any = None) -> NDArray[Any]:
         """Return samples of the visible units, zeros and ones [count, n_in], each from a Gibbs chain of its own.
@@ -155,9 +163,10 @@ class BinaryUnits:
         mean = float(np.concatenate(energies).mean(dtype=np.float64))
         return Estimate(-mean - partition.value, partition.standard_error)
 
-    def _gibbs(self, visible: Tensor) -> Tensor:
-        hidden = self._bits(ops.sigmoid(self.hidden_logits(visible)))
-        return self._bits(ops.sigmoid(self.visible_logits(hidden)))
+    def _gibbs(self, visible: Tensor, multiply: Multiplier | None = None) -> Tensor:
+        multiply = multiply or self.kernel.multiplier(repeated=True)
+        hidden = self._bits(ops.sigmoid(self.hidden_logits(visible, multiply)))
+        return self._bits(ops.sigmoid(self.visible_logits(hidden, multiply)))
 
     def _bits(self, probabilities: Tensor) -> Tensor:
         return bernoulli(probabilities, self.seed_generator)

@@ -10,6 +10,7 @@ from keras import ops
 
 from ..compute import paths, recording
 from ..layers.sparse_dense import SparseDense
+from ..multiplier import Multiplier
 from ..topology.densities import DensityRule
 from ..topology.patterns import Pattern
 from .annealing import softplus
@@ -192,14 +193,13 @@ class RBM(BinaryUnits, keras.Model):
         del y_pred  # not used, so compiled functions leave that product out
         if y is not None:
             raise ValueError(f"{self.name}: an RBM learns without labels; use fit(x), or a tf.data.Dataset of x alone.")
-        visible = self._visible(x)
+        visible, multiply = self._visible(x), self.kernel.multiplier(repeated=True)
         if training and sample_weight is None and not self.persistent:
-            multiplier = self.kernel.multiplier()
-            if multiplier.stored is not None and self.statistics_dtype == self.compute_dtype == "float32":
-                return self._total(self._contrast(visible, *multiplier.stored))
-        logits = self.hidden_logits(visible)
+            if multiply.stored is not None and self.statistics_dtype == self.compute_dtype == "float32":
+                return self._total(self._contrast(visible, *multiply.stored))
+        logits = self.hidden_logits(visible, multiply)
         hidden = ops.sigmoid(logits)
-        reconstruction = ops.sigmoid(self.visible_logits(self._bits(hidden) if training else hidden))
+        reconstruction = ops.sigmoid(self.visible_logits(self._bits(hidden) if training else hidden, multiply))
         weights = sample_weight
         if weights is not None:
             weights = ops.cast(ops.reshape(weights, [-1]), visible.dtype)
@@ -207,12 +207,12 @@ class RBM(BinaryUnits, keras.Model):
         self._free_energy.update_state(self._energy(visible, softplus(logits)), weights)
 
         share = ops.divide(1, ops.cast(ops.shape(visible)[0], visible.dtype))
-        fantasy = self._fantasy(reconstruction) if training else reconstruction
+        fantasy = self._fantasy(reconstruction, multiply) if training else reconstruction
         other, other_share = weights, share
         if training and self.persistent:
             other, other_share = None, (1.0 if weights is None else ops.sum(weights) * share) / self.chains
         data = self._statistics(visible, hidden, weights, -share)
-        model = self._statistics(fantasy, ops.sigmoid(self.hidden_logits(fantasy)), other, other_share)
+        model = self._statistics(fantasy, ops.sigmoid(self.hidden_logits(fantasy, multiply)), other, other_share)
         return self._total([a + b for a, b in zip(data, model, strict=True)])
 
     def _contrast(self, visible: Tensor, values: Tensor, index: Any) -> list[Tensor]:
@@ -233,17 +233,17 @@ class RBM(BinaryUnits, keras.Model):
         losses = (self._linear(statistics), *self.losses)
         return ops.sum(ops.stack([self._aggregate_additional_loss(loss) for loss in losses]))
 
-    def _fantasy(self, reconstruction: Tensor) -> Tensor:
+    def _fantasy(self, reconstruction: Tensor, multiply: Multiplier) -> Tensor:
         """Return the visible units of the model's samples."""
         if self.persistent:
             visible = ops.convert_to_tensor(self._chains)
             for _ in range(self.cd):
-                visible = self._gibbs(visible)
+                visible = self._gibbs(visible, multiply)
             self._chains.assign(visible)
             return self._visible(visible)
         for _ in range(self.cd - 1):
-            hidden = self._bits(ops.sigmoid(self.hidden_logits(reconstruction)))
-            reconstruction = ops.sigmoid(self.visible_logits(hidden))
+            hidden = self._bits(ops.sigmoid(self.hidden_logits(reconstruction, multiply)))
+            reconstruction = ops.sigmoid(self.visible_logits(hidden, multiply))
         return reconstruction
 
     def _statistics(self, visible: Tensor, hidden: Tensor, weights: Tensor | None, share: Any) -> list[Tensor]:

@@ -249,6 +249,14 @@ class TestTraining:
             assert rewire.history
             assert len(rbm.kernel) == 48
 
+    @pytest.mark.parametrize("options", [{"density": 1.0}, {"compute": "dense"}])
+    @pytest.mark.parametrize("persistent", [False, True])
+    def test_a_matrix_is_built_once_per_step(self, options, persistent):
+        rbm = made(cd=3, persistent=persistent, **options)
+        graph = tf.function(lambda: rbm.compute_loss(bars(100))).get_concrete_function().graph
+        built = [op.type for op in graph.get_operations() if op.type.endswith("ToDense") or op.type == "ScatterNd"]
+        assert len(built) == 1
+
     def test_sample_weights(self):
         rbm, x = made(), bars(6)
         seed = rbm.seed_generator.state.numpy()
