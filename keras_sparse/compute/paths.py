@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from importlib import import_module
 from typing import Any, NamedTuple, Protocol, cast
 
@@ -68,6 +69,7 @@ class MatrixPath(Path, Protocol):
         ...
 
 
+@cache  # AutoGraph leaves it alone, then, where somebody multiplies in a tf.function
 def get(name: str) -> Path:
     """Return the module `name` of this package."""
     return cast(Path, import_module(f".{name}", __package__))

@@ -59,7 +59,8 @@ class Product:
             return self._own(x, self._values, self._index, self._shape, transpose=transpose, bias=bias, relu=relu)
         if self._differentiated:
             y = self._path.multiply(x, self._operand, self._shape, transpose=transpose)
-            if (seen := self._on_backward) is not None:
+            seen = self._on_backward
+            if seen is not None:
                 y = recording.watched(y, lambda dy, x: seen(dy, x) if transpose else seen(x, dy), x)
             return finished(y, bias, relu)
 

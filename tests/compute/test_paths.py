@@ -64,6 +64,23 @@ def test_agrees_with_a_float64_sum(path, n_in, n_out, density, batch, spare):
 
 
 @pytest.mark.parametrize("path", PATHS)
+def test_products_in_a_function_of_the_user_warn_of_nothing(path, caplog):
+    kernel, x, y = built(9, 14, 0.9, path).kernel, tf.ones((2, 9)), tf.ones((2, 14))
+
+    @tf.function
+    def products():
+        return kernel.matmul(x), kernel.matmul(tf.sparse.from_dense(x)), kernel.outer(x, y)
+
+    with caplog.at_level("WARNING"):
+        tf.get_logger().addHandler(caplog.handler)  # TensorFlow's messages go no further
+        try:
+            products()
+        finally:
+            tf.get_logger().removeHandler(caplog.handler)
+    assert not caplog.messages
+
+
+@pytest.mark.parametrize("path", PATHS)
 def test_transposed_product_has_the_right_gradients(path):
     kernel = built(9, 14, 0.3, path).kernel
     c, w = kernel.connectivity, kernel.to_dense()
