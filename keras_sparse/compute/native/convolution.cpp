@@ -8,10 +8,10 @@ class Forward {
   Forward(const Kernels& kernels, const Convolution& c, const Images& x, const Images& y, const Finish& finish,
           int threads)
       : kernels_(kernels.convolution), c_(c), x_(x), y_(y), finish_(finish),
-        chunk_(kernels_.forward, y.height, y.width),
+        chunk_(chunk()),
         tasks_(x.batch, kernels_.lanes, y.height, c.down.most_shift(), row_bytes(), threads),
         planes_(kernels_.lanes, tasks_.band + c.down.most_shift(), columns()),
-        shift_(block_shift(c.channels, window_bytes(), double(connections(c.w)) / (c.channels * c.filters()))),
+        shift_(shift(chunk_)),
         blocks_(divide_up(c.channels, int64_t{1} << shift_)) {}
 
   int64_t tasks() const { return tasks_.count(); }
@@ -57,9 +57,19 @@ class Forward {
  private:
   int64_t columns() const { return y_.width + c_.across.most_shift(); }
   int64_t row_bytes() const { return c_.channels * c_.phases() * columns() * kernels_.lanes * int64_t{sizeof(float)}; }
-  int64_t window_bytes() const {
-    return c_.phases() * (chunk_.rows + c_.down.most_shift()) * (chunk_.columns + c_.across.most_shift()) *
+  // Of a channel.
+  int64_t window_bytes(const Chunk& chunk) const {
+    return c_.phases() * (chunk.rows + c_.down.most_shift()) * (chunk.columns + c_.across.most_shift()) *
            kernels_.lanes * int64_t{sizeof(float)};
+  }
+  int shift(const Chunk& chunk) const {
+    return block_shift(c_.channels, window_bytes(chunk), double(connections(c_.w)) / (c_.channels * c_.filters()));
+  }
+  // A smaller one where the windows of a block would not stay near.
+  Chunk chunk() const {
+    const Chunk full(kernels_.forward, y_.height, y_.width);
+    if (window_bytes(full) << shift(full) <= near_bytes()) return full;
+    return Chunk(kernels_.forward * 3 / 4, y_.height, y_.width);
   }
   int64_t plane(int64_t channel, int64_t py, int64_t px) const {
     return ((channel * c_.down.stride + py) * c_.across.stride + px) * planes_.floats;

@@ -34,15 +34,15 @@ struct Cut {
   int64_t begin(int64_t part) const { return length * part / parts; }
 };
 
-// How many rows and columns of places go through a filter's connections together.
+// How many rows and columns of places go through a filter's connections together, at most `vectors` places.
 struct Chunk {
   int rows, columns;
+
   Chunk(int vectors, int64_t height, int64_t width) {
-    const int side = vectors / kMostRows;
-    rows = height > 1 && (width <= side || divide_up(width, side) * side < divide_up(width, vectors) * vectors || side >= 8)
-               ? kMostRows
-               : 1;
-    columns = vectors / rows;
+    const int64_t side = vectors / kMostRows, square = divide_up(height, kMostRows) * divide_up(width, side);
+    // Where it takes as many passes, a chunk that is nearer to a square sees less.
+    rows = height > 1 && square <= height * divide_up(width, vectors) ? kMostRows : 1;
+    columns = static_cast<int>(divide_up(width, divide_up(width, vectors / rows)));
   }
 };
 
