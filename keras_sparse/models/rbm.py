@@ -194,9 +194,9 @@ class RBM(BinaryUnits, keras.Model):
         if y is not None:
             raise ValueError(f"{self.name}: an RBM learns without labels; use fit(x), or a tf.data.Dataset of x alone.")
         visible, multiply = self._visible(x), self.kernel.multiplier(repeated=True)
-        if training and sample_weight is None and not self.persistent:
-            if multiply.stored is not None and self.statistics_dtype == self.compute_dtype == "float32":
-                return self._total(self._contrast(visible, *multiply.stored))
+        plain = training and sample_weight is None and not self.persistent
+        if plain and multiply.stored is not None and self.statistics_dtype == self.compute_dtype == "float32":
+            return self._total(self._contrast(visible, *multiply.stored))
         logits = self.hidden_logits(visible, multiply)
         hidden = ops.sigmoid(logits)
         reconstruction = ops.sigmoid(self.visible_logits(self._bits(hidden) if training else hidden, multiply))
