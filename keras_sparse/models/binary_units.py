@@ -10,6 +10,7 @@ import numpy as np
 from keras import ops
 from numpy.typing import NDArray
 
+from ..compute import paths
 from ..compute.compiled import compiled
 from ..kernel import SparseKernel
 from ..layers.sparse_dense import SparseDense
@@ -51,10 +52,13 @@ class BinaryUnits:
         """Return c + v W, [n, hidden_units], for visible units [n, n_in].
 
         Args:
-            visible: [n, n_in].
+            visible: [n, n_in]; with TensorFlow also a `tf.SparseTensor`.
             multiply: the kernel's multiplier, where several products share what it prepared.
         """
-        product = (multiply or self.kernel.matmul)(visible, bias=self.hidden.bias)
+        if multiply is None or paths.sparse(visible):
+            product = self.kernel.matmul(visible, bias=self.hidden.bias)
+        else:
+            product = multiply(visible, bias=self.hidden.bias)
         return ops.cast(product, self.statistics_dtype)
 
     def visible_logits(self, hidden: Tensor, multiply: Multiplier | None = None) -> Tensor:

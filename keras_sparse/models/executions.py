@@ -65,7 +65,7 @@ def _steps(model: Any, fit: Mapping[str, Any]) -> int:
     )
     if not plain or any(map(looks_at_steps, callbacks if isinstance(callbacks, Sequence) else [callbacks])):
         return model.steps_per_execution
-    examples = len(x) * (1 - (fit.get("validation_split") or 0.0))
+    examples = x.shape[0] * (1 - (fit.get("validation_split") or 0.0))
     return max(1, min(MOST, math.floor(examples / (fit.get("batch_size") or 32))))
 
 

@@ -75,7 +75,7 @@ class RBM(BinaryUnits, keras.Model):
         visible_bias: [n_in].
 
     Input shape:
-        (batch, n_in), values in [0, 1].
+        (batch, n_in), values in [0, 1]; with TensorFlow also a `tf.SparseTensor`.
 
     Output shape:
         (batch, hidden_units).
@@ -193,16 +193,15 @@ class RBM(BinaryUnits, keras.Model):
         del y_pred  # not used, so compiled functions leave that product out
         if y is not None:
             raise ValueError(f"{self.name}: an RBM learns without labels; use fit(x), or a tf.data.Dataset of x alone.")
-        visible, multiply = self._visible(x), self.kernel.multiplier(repeated=True)
+        visible: Tensor = ops.convert_to_tensor(x, self.statistics_dtype, sparse=False)  # its reconstruction is dense
+        multiply = self.kernel.multiplier(repeated=True)
         plain = training and sample_weight is None and not self.persistent
         if plain and multiply.stored is not None and self.statistics_dtype == self.compute_dtype == "float32":
             return self._total(self._contrast(visible, *multiply.stored))
         logits = self.hidden_logits(visible, multiply)
         hidden = ops.sigmoid(logits)
         reconstruction = ops.sigmoid(self.visible_logits(self._bits(hidden) if training else hidden, multiply))
-        weights = sample_weight
-        if weights is not None:
-            weights = ops.cast(ops.reshape(weights, [-1]), visible.dtype)
+        weights = None if sample_weight is None else ops.cast(ops.reshape(sample_weight, [-1]), visible.dtype)
         self._reconstruction.update_state(ops.mean(ops.square(visible - reconstruction), axis=1), weights)
         self._free_energy.update_state(self._energy(visible, softplus(logits)), weights)
 

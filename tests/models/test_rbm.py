@@ -343,6 +343,19 @@ class TestTraining:
             assert np.array_equal(first.numpy(), second.numpy()), variable.path
             np.testing.assert_allclose(first, other, atol=1e-5, err_msg=variable.path)
 
+    @pytest.mark.parametrize("persistent", [False, True])
+    def test_sparse_inputs_are_the_same_data(self, persistent):
+        x = bars(40)
+        results = []
+        for data in (x, tf.sparse.from_dense(x)):
+            rbm = made(persistent=persistent)
+            rbm.compile("sgd")
+            losses = rbm.fit(data, batch_size=8, epochs=2, shuffle=False, verbose=0).history["loss"]
+            given = [rbm.reconstruct(data), rbm.free_energy(data), rbm.sample(40, steps=2, start=data)]
+            results.append([losses, rbm.kernel.to_dense(), *map(np.asarray, given)])
+        for dense, sparse in zip(*results, strict=True):
+            np.testing.assert_allclose(sparse, dense, atol=1e-5)
+
     def test_frozen_weights_stay(self):
         rbm = made()
         rbm.hidden.trainable = False
