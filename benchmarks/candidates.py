@@ -116,24 +116,39 @@ def timed(function: Callable[..., Any], *inputs: Tensor, turns: int | None = Non
     return common.calls(lambda: loop(*inputs), turns)
 
 
-def training_step(model: keras.Model, batch: int, turns: int | None = None) -> common.Burst:
-    """Return the burst of forward and both gradients of a junction, from and to TensorFlow's row-major tensors.
+def trained(product: Callable[[Tensor], Tensor], weights: list[Tensor], *, inputs: bool = True) -> Callable[..., Any]:
+    """Return a step of training as a function of the inputs and of the gradient of the output.
 
-    The outputs are returned as well: the gradients of a product do not need them, and TensorFlow would leave the
-    forward out. `turns`: see `timed`.
+    It returns the output, which TensorFlow would leave out where no gradient needs it, and the gradients of the weights
+    and, if `inputs`, of the inputs. In training the gradient of the output comes from the output. Here it is given, and
+    has to wait for it: else TensorFlow would begin with the forward and the backward at once, as no training can.
     """
-    n_in, n_out = model.input_shape[-1], model.output_shape[-1]
-    weights = [v.value for v in model.trainable_variables]
-    return _step(model.layers[-1], weights, batch, n_in, n_out, inputs=True, turns=turns)
+
+    def step(x: Tensor, dy: Tensor) -> Any:
+        with tf.GradientTape() as tape:
+            if inputs:
+                tape.watch(x)
+            y = product(x)
+        with tf.control_dependencies([y]):
+            dy = tf.identity(dy)
+        return y, tape.gradient(y, [*weights, x] if inputs else weights, dy)
+
+    return step
 
 
-def training(model: keras.Model, batch: int, how: str) -> common.Burst:
-    """Return the burst of `training_step`: a "call", or a turn of a "loop" of a reasonable length."""
-    once = training_step(model, batch)
+def repeated(function: Callable[..., Any], *inputs: Tensor, how: str) -> common.Burst:
+    """Return the burst of a compiled function: a "call", or a turn of a "loop" of a reasonable length."""
+    once = timed(function, *inputs)
     if how == "call":
         return once
     once(1)  # traces
-    return training_step(model, batch, max(2, min(MOST_TURNS, round(LOOP_SECONDS / once(1)[0]))))
+    return timed(function, *inputs, turns=max(2, min(MOST_TURNS, round(LOOP_SECONDS / once(1)[0]))))
+
+
+def training(model: keras.Model, batch: int, how: str) -> common.Burst:
+    """Return the burst of forward and both gradients of a junction, from and to TensorFlow's row-major tensors."""
+    step = trained(model.layers[-1], [v.value for v in model.trainable_variables])
+    return repeated(step, *_tensors(batch, model.input_shape[-1], model.output_shape[-1]), how=how)
 
 
 def kernel_step(layer: ks.SparseDense, batch: int, *, inputs: bool) -> common.Burst:
@@ -144,24 +159,9 @@ def kernel_step(layer: ks.SparseDense, batch: int, *, inputs: bool) -> common.Bu
         batch: number of samples.
         inputs: whether the gradient of the inputs is wanted, which the first layer of a network does not need.
     """
-    n_in, n_out = layer.kernel.shape
-    return _step(layer.kernel.matmul, [layer.kernel.values.value], batch, n_in, n_out, inputs=inputs)
+    step = trained(layer.kernel.matmul, [layer.kernel.values.value], inputs=inputs)
+    return timed(step, *_tensors(batch, *layer.kernel.shape))
 
 
-def _step(
-    product: Callable[[Tensor], Tensor],
-    weights: list[Tensor],
-    batch: int,
-    n_in: int,
-    n_out: int,
-    *,
-    inputs: bool,
-    turns: int | None = None,
-) -> common.Burst:
-    def step(x: Tensor, dy: Tensor) -> Any:
-        with tf.GradientTape() as tape:
-            tape.watch(x)
-            y = product(x)
-        return y, tape.gradient(y, [*weights, x] if inputs else weights, dy)
-
-    return timed(step, tf.random.normal([batch, n_in]), tf.random.normal([batch, n_out]), turns=turns)
+def _tensors(batch: int, n_in: int, n_out: int) -> tuple[Tensor, Tensor]:
+    return tf.random.normal([batch, n_in]), tf.random.normal([batch, n_out])

@@ -20,7 +20,6 @@ import common
 SHAPES = "32x32x32,32x32x64,16x64x128,8x128x256"
 DENSITIES = [70.0, 50.0, 20.0, 10.0, 5.0]
 PATHS = ["native", "dense", "auto"]
-LOOP = 8  # turns of a loop
 
 Shape = tuple[int, int, int]
 
@@ -57,15 +56,8 @@ def step(shape: Shape, batch: int, density: float | None, path: str, how: str) -
     layer.build((batch, side, side, channels))
     x = tf.random.stateless_normal([batch, side, side, channels], (1, 2))
     dy = tf.random.stateless_normal([batch, side, side, filters], (3, 4))
-    weights = layer.trainable_variables[0].value
-
-    def train(x: Any, dy: Any) -> Any:
-        with tf.GradientTape() as tape:
-            tape.watch(x)
-            y = layer(x)
-        return y, tape.gradient(y, [x, weights], dy)
-
-    return candidates.timed(train, x, dy, turns=LOOP if how == "loop" else None), layer
+    train = candidates.trained(layer, [layer.trainable_variables[0].value])
+    return candidates.repeated(train, x, dy, how=how), layer
 
 
 def measure(shape: Shape, how: str, density: float, dense: common.Burst, options: Any) -> Row:

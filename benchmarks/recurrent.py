@@ -62,17 +62,10 @@ def fitting(model: Any, batch: int) -> common.Burst:
 def products(layer: Any, options: Any) -> common.Burst:
     """Return the burst of what the kernels do in a training step: a compiled loop over time, forward and backward."""
     pairs = ((layer.kernel, False), (layer.recurrent_kernel, True))
-    variables = [kernel.values.value for kernel, _ in pairs]
+    steps = [candidates.trained(kernel.matmul, [kernel.values.value], inputs=inputs) for kernel, inputs in pairs]
 
     def step(*tensors: Any) -> Any:
-        results = []
-        for number, (kernel, inputs) in enumerate(pairs):
-            x, dy = tensors[2 * number : 2 * number + 2]
-            with tf.GradientTape() as tape:
-                tape.watch(x)
-                y = kernel.matmul(x)
-            results += [y, *tape.gradient(y, [variables[number], x] if inputs else [variables[number]], dy)]
-        return results
+        return [one(*tensors[2 * number : 2 * number + 2]) for number, one in enumerate(steps)]
 
     sizes = [n for kernel, _ in pairs for n in kernel.shape]
     tensors = [tf.random.normal([options.batch, n]) for n in sizes]
