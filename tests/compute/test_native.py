@@ -238,6 +238,26 @@ class TestErrors:
             tf.function(lambda x: ops.multiply(x, kernel.values.value, stored(kernel), transpose=False))(tf.zeros([20]))
 
 
+@pytest.mark.parametrize(("path", "density"), [("native", 0.2), ("auto", 0.9), ("dense", 0.2), ("stock", 0.2)])
+@pytest.mark.parametrize("transpose", [False, True])
+def test_shapes_of_gradients_are_known(path, density, transpose):
+    kernel = built(20, 300, density, path)
+    n_in, n_out = (300, 20) if transpose else (20, 300)
+
+    @tf.function(input_signature=[tf.TensorSpec([None, n_in])])
+    def f(x):
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            y = kernel.matmul(x, transpose=transpose)
+        dx, dvalues = tape.gradient(y, [x, kernel.values.value])
+        assert y.shape.as_list() == [None, n_out]
+        assert dx.shape.as_list() == [None, n_in]
+        assert dvalues.shape == kernel.values.shape
+        return dx
+
+    assert f(tf.zeros([2, n_in])).shape == (2, n_in)
+
+
 class TestAdaptive:
     """A kernel that is nearly full takes the matrix for large batches, decided at run time."""
 

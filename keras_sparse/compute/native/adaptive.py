@@ -49,7 +49,8 @@ def product(
                     return ops.gradients(x, dy, values, index)
                 return ops.multiply(dy, values, index, transpose=False), ops.outer(left, right, index)
 
-            return tf.cond(full, by_matrix, by_connections)
+            dx, dvalues = tf.cond(full, by_matrix, by_connections)
+            return ops.shaped(dx, *x.shape), dvalues
 
         y = tf.cond(
             full,
@@ -59,5 +60,4 @@ def product(
         return y, gradient
 
     y: Tensor = cast(Any, multiplied)(x, values)
-    y.set_shape([x.shape[0], shape[0 if transpose else 1]])
-    return finished(y, bias, relu)
+    return finished(ops.shaped(y, x.shape[0], shape[0 if transpose else 1]), bias, relu)
