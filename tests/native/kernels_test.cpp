@@ -35,12 +35,17 @@ struct Case {
   std::vector<uint32_t> ids32;
   std::vector<int64_t> rows{0}, inputs, outputs;
 
-  explicit Case(Random& random) {
+  // `large`: with so many inputs or outputs that the batch does not go into panels all at once.
+  explicit Case(Random& random, bool large = false) {
     n_in = pick(random, 1, 90);
     n_out = pick(random, 1, 700);
+    batch = pick(random, 0, 3) ? pick(random, 0, 150) : pick(random, 0, 3);
+    if (large) {
+      n_in = pick(random, 1, 8), n_out = pick(random, 33000, 40000), batch = pick(random, 128, 150);
+      if (pick(random, 0, 1)) std::swap(n_in, n_out);
+    }
     block = pick(random, 1, n_out);
     blocks = (n_out + block - 1) / block;
-    batch = pick(random, 0, 3) ? pick(random, 0, 150) : pick(random, 0, 3);
     wide = pick(random, 0, 3) == 0;
     element = static_cast<Element>(pick(random, 0, 5) % 3);
     const double density = std::pow(10.0, -std::uniform_real_distribution<>(0, 3)(random));
@@ -259,6 +264,13 @@ int main(int argc, char** argv) {
       attack(kernels, random, c);
     }
     std::printf("%s: %d cases\n", kernels.name, cases);
+    const int large = std::min(cases, 6);
+    for (int n = 0; n < large; n++) {
+      set_thread_count(1 + n % 3);
+      Case c(random, true);
+      check(kernels, c);
+    }
+    std::printf("%s: %d large cases\n", kernels.name, large);
     std::vector<std::thread> together;  // products that want the workers at once
     for (uint64_t t = 0; t < 4; t++) {
       together.emplace_back([&, t] {

@@ -1,12 +1,9 @@
 // What the forward and the backward of convolutions share: planes, chunks of places, and connections sorted anew.
 #pragma once
 
+#include "caches.h"
 #include "convolution.h"
 #include "parts.h"
-
-#if defined(__linux__)
-#include <unistd.h>
-#endif
 
 namespace keras_sparse {
 
@@ -68,19 +65,6 @@ struct Tasks {
 // The `image`-th group's images, at (y, x).
 inline Pixels pixels(const Images& a, int64_t lanes, int64_t group, int64_t y, int64_t x, int64_t step, int64_t count) {
   return {a.at(group * lanes, y, x), a.size(), std::min(lanes, a.batch - group * lanes), step * a.channels, count};
-}
-
-// Bytes that stay in the first-level cache, beside what else passes through it.
-inline int64_t near_bytes() {
-  static const int64_t bytes = [] {
-    constexpr int64_t kLeast = 32 << 10, kMost = 60 << 10, kOther = 4 << 10;
-    int64_t cache = 0;  // unknown
-#if defined(__linux__) && defined(_SC_LEVEL1_DCACHE_SIZE)
-    cache = sysconf(_SC_LEVEL1_DCACHE_SIZE);
-#endif
-    return std::clamp(cache - kOther, kLeast, kMost);
-  }();
-  return bytes;
 }
 
 // How many channels (or filters), a power of two, to take together, as its exponent: their vectors within the reach of a

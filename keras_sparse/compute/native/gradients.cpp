@@ -5,7 +5,9 @@ namespace {
 
 // Each task is a range of tiles, with sums of its own for the connections; they are added up at the end.
 Status gradients_tiles(const Kernels& kernels, const Junction& w, const Backward& g, Team& team) {
-  const int size = tile_size(kernels.widest_gather, g.dy.batch, team.threads());
+  const int64_t features = team.threads() * (2 * w.n_in + w.n_out);
+  const int narrow = panel_tile_size(features, tile_size(kernels.widest_gather, g.dy.batch, team.threads()));
+  const int size = far_tile_size(w, narrow);
   const Tiles tiles(g.dy.batch, size);
   const int64_t groups = std::min<int64_t>(team.threads(), tiles.count()), count = connections(w);
   const int64_t in_floats = Scratch::rounded(w.n_in * tile_samples(size));
@@ -46,45 +48,50 @@ Status gradients_tiles(const Kernels& kernels, const Junction& w, const Backward
   return check.status();
 }
 
-// All tiles are packed first; then each task is a range of inputs with all their connections.
+// A group of tiles is packed first; then each task is a range of inputs with all their connections.
 Status gradients_inputs(const Kernels& kernels, const Junction& w, const Backward& g, Team& team) {
-  const int size = tile_size(kernels.widest_gather, g.dy.batch, 1);
+  const int64_t left_features = g.dw ? w.n_in : 0, features = left_features + w.n_out;
+  const int size = far_tile_size(w, panel_tile_size(features, tile_size(kernels.widest_gather, g.dy.batch, 1)));
   const Tiles tiles(g.dy.batch, size);
+  Group group(tiles, size, features);
   const int64_t chunk = std::min<int64_t>(256, divide_up(divide_up(w.n_in, team.threads() * 8), 16) * 16);
   const int64_t sums_floats = g.dx.data ? chunk * tile_samples(size) : 0;
-  const int64_t left_floats = g.dw ? Scratch::rounded(tiles.padded() * w.n_in) : 0;
-  const int64_t right_floats = Scratch::rounded(tiles.padded() * w.n_out);
+  const int64_t left_floats = Scratch::rounded(group.samples(size) * left_features);
+  const int64_t right_floats = Scratch::rounded(group.samples(size) * w.n_out);
   const int64_t bias_floats = g.dbias ? Scratch::rounded(tiles.count() * w.n_out) : 0;
   Scratch scratch;
   if (!scratch.allocate(team, left_floats + right_floats + bias_floats + team.threads() * sums_floats)) {
     return Status::no_memory;
   }
-  const Packing left{{g.x, g.dw ? w.n_in : 0}, tiles, scratch.take(left_floats)};
+  const Packing left{{g.x, left_features}, group, scratch.take(left_floats)};
   float* tile_sums = g.dbias ? scratch.take(bias_floats) : nullptr;
-  const Packing right{{g.dy, w.n_out, g.gate}, tiles, scratch.take(right_floats), tile_sums};
+  const Packing right{{g.dy, w.n_out, g.gate}, group, scratch.take(right_floats), tile_sums};
   float* memory = scratch.take(0);
   Check check(kernels, w);
-  team.run(left.tasks() + right.tasks() + check.tasks(), [&](int64_t task, int) {
-    if (task < left.tasks()) return left.run(kernels, task);
-    if ((task -= left.tasks()) < right.tasks()) return right.run(kernels, task);
-    check.run(task - right.tasks());
-  });
-  if (check.status() != Status::ok) return check.status();
-  if (g.dbias) add_up(tile_sums, tiles.count(), w.n_out, g.dbias);
-  team.run(divide_up(w.n_in, chunk), [&](int64_t task, int thread) {
-    const int64_t from = task * chunk, to = std::min(from + chunk, w.n_in);
-    float* sums = g.dx.data ? memory + thread * sums_floats : nullptr;
-    for (int64_t t = 0; t < tiles.count(); t++) {
-      const Tile tile = tiles[t];
-      const int64_t samples = tile_samples(tile.size);
-      if (sums) zero(sums, (to - from) * samples);
-      for (int64_t b = 0; b < w.blocks; b++) {
-        kernels.gather[tile.size][w.wide](w, b, from, to, left.panel(tile),
-                                          right.panel(tile) + w.first_output(b) * samples, sums, g.dw, t == 0);
+  for (; group; group.next()) {
+    const int64_t checks = group.first ? 0 : check.tasks();
+    team.run(left.tasks() + right.tasks() + checks, [&](int64_t task, int) {
+      if (task < left.tasks()) return left.run(kernels, task);
+      if ((task -= left.tasks()) < right.tasks()) return right.run(kernels, task);
+      check.run(task - right.tasks());
+    });
+    if (check.status() != Status::ok) return check.status();
+    team.run(divide_up(w.n_in, chunk), [&](int64_t task, int thread) {
+      const int64_t from = task * chunk, to = std::min(from + chunk, w.n_in);
+      float* sums = g.dx.data ? memory + thread * sums_floats : nullptr;
+      for (int64_t t = group.first; t < group.first + group.count; t++) {
+        const Tile tile = tiles[t];
+        const int64_t samples = tile_samples(tile.size);
+        if (sums) zero(sums, (to - from) * samples);
+        for (int64_t b = 0; b < w.blocks; b++) {
+          kernels.gather[tile.size][w.wide](w, b, from, to, left.panel(tile),
+                                            right.panel(tile) + w.first_output(b) * samples, sums, g.dw, t == 0);
+        }
+        if (sums) unpack(kernels, sums, to - from, g.dx, w.n_in, tiles, tile, from);
       }
-      if (sums) unpack(kernels, sums, to - from, g.dx, w.n_in, tiles, tile, from);
-    }
-  });
+    });
+  }
+  if (g.dbias) add_up(tile_sums, tiles.count(), w.n_out, g.dbias);
   return Status::ok;
 }
 

@@ -8,8 +8,9 @@ struct Plan {
   int size;  // of tiles
   int64_t part;
 
-  Plan(const Kernels& kernels, const Junction& w, int64_t batch, int64_t parts)
-      : size(tile_size(kernels.widest_scatter, batch, parts)), part(w.block) {
+  // `threads`: that have panels of their own.
+  Plan(const Kernels& kernels, const Junction& w, int64_t batch, int64_t parts, int threads)
+      : size(panel_tile_size(threads * w.n_in, tile_size(kernels.widest_scatter, batch, parts))), part(w.block) {
     // A smaller tile pays only where parts would pay anywhere.
     const bool smaller = size + 1 < kTileSizes && !goes_in_near_parts(w, size) && fills_rows(w, size + 1, kFarRow);
     if (smaller) size++;
@@ -17,7 +18,7 @@ struct Plan {
       part = near_part(w, size);
       return;
     }
-    while (size + 1 < kTileSizes && tile_samples(size) > 16 && w.block * row_bytes(size) > kFarSums) size++;
+    size = far_tile_size(w, size);
   }
 };
 
@@ -50,7 +51,7 @@ class Block {
 // Each task is a tile from beginning to end.
 Status multiply_tiles(const Kernels& kernels, const Junction& w, const Activations& x, const Activations& y,
                       const Finish& finish, Team& team) {
-  const Plan plan(kernels, w, x.batch, team.threads());
+  const Plan plan(kernels, w, x.batch, team.threads(), team.threads());
   const Tiles tiles(x.batch, plan.size);
   const Block block(kernels, w, plan, finish);
   const int64_t panel_floats = Scratch::rounded(w.n_in * tile_samples(plan.size));
@@ -71,26 +72,31 @@ Status multiply_tiles(const Kernels& kernels, const Junction& w, const Activatio
   return check.status();
 }
 
-// All tiles are packed first; then each task is a block of outputs for a tile.
+// A group of tiles is packed first; then each task is a block of outputs for a tile.
 Status multiply_blocks(const Kernels& kernels, const Junction& w, const Activations& x, const Activations& y,
                        const Finish& finish, Team& team) {
-  const Plan plan(kernels, w, x.batch, divide_up(team.threads(), w.blocks));
+  const int64_t least = divide_up(team.threads(), w.blocks);  // tiles that keep all threads busy
+  const Plan plan(kernels, w, x.batch, least, 1);
   const Tiles tiles(x.batch, plan.size);
   const Block block(kernels, w, plan, finish);
-  const int64_t panels = Scratch::rounded(tiles.padded() * w.n_in);
+  Group group(tiles, plan.size, w.n_in, least);
+  const int64_t panels = Scratch::rounded(group.samples(plan.size) * w.n_in);
   Scratch scratch;
   if (!scratch.allocate(team, panels + team.threads() * block.floats())) return Status::no_memory;
-  const Packing packing{{x, w.n_in}, tiles, scratch.take(panels)};
+  const Packing packing{{x, w.n_in}, group, scratch.take(panels)};
   float* memory = scratch.take(0);
   Check check(kernels, w);
-  team.run(packing.tasks() + check.tasks(), [&](int64_t task, int) {
-    task < packing.tasks() ? packing.run(kernels, task) : check.run(task - packing.tasks());
-  });
-  if (check.status() != Status::ok) return check.status();
-  team.run(w.blocks * tiles.count(), [&](int64_t task, int thread) {
-    const Tile tile = tiles[task % tiles.count()];
-    block.run(task / tiles.count(), tiles, tile, packing.panel(tile), memory + thread * block.floats(), y);
-  });
+  for (; group; group.next()) {
+    const int64_t checks = group.first ? 0 : check.tasks();
+    team.run(packing.tasks() + checks, [&](int64_t task, int) {
+      task < packing.tasks() ? packing.run(kernels, task) : check.run(task - packing.tasks());
+    });
+    if (check.status() != Status::ok) return check.status();
+    team.run(w.blocks * group.count, [&](int64_t task, int thread) {
+      const Tile tile = tiles[group.first + task % group.count];
+      block.run(task / group.count, tiles, tile, packing.panel(tile), memory + thread * block.floats(), y);
+    });
+  }
   return Status::ok;
 }
 

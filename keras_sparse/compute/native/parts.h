@@ -5,6 +5,7 @@
 #include <atomic>
 #include <cstring>
 
+#include "caches.h"
 #include "convert.h"
 #include "product.h"
 #include "thread_pool.h"
@@ -65,6 +66,27 @@ inline bool goes_in_near_parts(const Junction& w, int size) {
 inline int64_t near_part(const Junction& w, int size) {
   const bool whole = 2 * w.block <= 3 * near_outputs(size) || !goes_in_near_parts(w, size);
   return whole ? w.block : near_outputs(size);
+}
+
+// The largest tile, not above `size`, of which a block's rows stay in the second-level cache; if none is so small, one
+// that does enough for every connection.
+inline int far_tile_size(const Junction& w, int size) {
+  constexpr int64_t kEnough = 32;
+  int enough = size;
+  for (; tile_samples(size) > 16 && size + 1 < kTileSizes; size++) {
+    if (w.block * row_bytes(size) <= far_bytes()) return size;
+    if (tile_samples(size) > kEnough) enough = size + 1;
+  }
+  return w.block * row_bytes(size) <= far_bytes() ? size : enough;
+}
+
+// Bytes of panels at a time: what a large batch, or a wide junction, needs beyond that is packed and used after it.
+constexpr int64_t kPanels = 16 << 20;
+
+// The largest tile, not above `size`, of which so many features are no more than that.
+inline int panel_tile_size(int64_t features, int size) {
+  while (size + 1 < kTileSizes && tile_samples(size) > 16 && features * row_bytes(size) > kPanels) size++;
+  return size;
 }
 
 // sums [outputs of block b][T] += panel [n_in][T] times the block, `part` outputs at a time; `cursor` has a place for
@@ -134,26 +156,47 @@ inline void unpack(const Kernels& kernels, const float* panel, int64_t count, co
   kernels.unpack[tile.size][static_cast<int>(y.element)](panel, 0, count, rows_of(y, features, tiles, tile, from));
 }
 
-// A whole batch into panels, in parallel.
+// Some tiles of a batch, one after the other: as many as kPanels holds of so many features, but at least so many.
+struct Group {
+  const Tiles& tiles;
+  int64_t most, first = 0, count;
+
+  Group(const Tiles& tiles, int size, int64_t features, int64_t least = 1)
+      : tiles(tiles),
+        most(std::max(least, kPanels / (std::max<int64_t>(1, features) * row_bytes(size)))),
+        count(std::min(most, tiles.count())) {}
+
+  explicit operator bool() const { return count > 0; }
+  void next() {
+    first += count;
+    count = std::min(most, tiles.count() - first);
+  }
+  int64_t samples(int size) const { return std::min(tiles.padded(), most * tile_samples(size)); }  // at most
+};
+
+// A group into panels, in parallel.
 struct Packing {
   static constexpr int64_t kFeatures = 256;  // per task
 
   const Source source;
-  const Tiles& tiles;
+  const Group& group;
   float* panels;                // tile after tile
   float* tile_sums = nullptr;   // if wanted, Σ over each tile's samples, [tiles][features]
 
   int64_t chunks() const { return divide_up(source.features, kFeatures); }
-  int64_t tasks() const { return tiles.count() * chunks(); }
-  float* panel(const Tile& tile) const { return panels + tile.first * source.features; }
+  int64_t tasks() const { return group.count * chunks(); }
+  float* panel(const Tile& tile) const {
+    return panels + (tile.first - group.tiles[group.first].first) * source.features;
+  }
 
   void run(const Kernels& kernels, int64_t task) const {
-    const Tile tile = tiles[task / chunks()];
+    const int64_t number = group.first + task / chunks();
+    const Tile tile = group.tiles[number];
     const int64_t from = task % chunks() * kFeatures, to = std::min(from + kFeatures, source.features);
-    source.pack(kernels, tiles, tile, from, to, panel(tile));
+    source.pack(kernels, group.tiles, tile, from, to, panel(tile));
     if (!tile_sums) return;
     kernels.lane_sums[tile.size](panel(tile) + from * tile_samples(tile.size), to - from,
-                                 tile_sums + task / chunks() * source.features + from);
+                                 tile_sums + number * source.features + from);
   }
 };
 
