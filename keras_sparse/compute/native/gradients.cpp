@@ -5,9 +5,8 @@ namespace {
 
 // Each task is a range of tiles, with sums of its own for the connections; they are added up at the end.
 Status gradients_tiles(const Kernels& kernels, const Junction& w, const Backward& g, Team& team) {
-  const int64_t features = team.threads() * (2 * w.n_in + w.n_out);
-  const int narrow = panel_tile_size(features, tile_size(kernels.widest_gather, g.dy.batch, team.threads()));
-  const int size = far_tile_size(w, narrow);
+  const int widest = tile_size(kernels.widest_gather, g.dy.batch, team.threads());
+  const int size = far_tile_size(w, panel_tile_size(2 * w.n_in + w.n_out, widest, team.threads()));
   const Tiles tiles(g.dy.batch, size);
   const int64_t groups = std::min<int64_t>(team.threads(), tiles.count()), count = connections(w);
   const int64_t in_floats = Scratch::rounded(w.n_in * tile_samples(size));

@@ -10,7 +10,7 @@ struct Plan {
 
   // `threads`: that have panels of their own.
   Plan(const Kernels& kernels, const Junction& w, int64_t batch, int64_t parts, int threads)
-      : size(panel_tile_size(threads * w.n_in, tile_size(kernels.widest_scatter, batch, parts))), part(w.block) {
+      : size(panel_tile_size(w.n_in, tile_size(kernels.widest_scatter, batch, parts), threads)), part(w.block) {
     // A smaller tile pays only where parts would pay anywhere.
     const bool smaller = size + 1 < kTileSizes && !goes_in_near_parts(w, size) && fills_rows(w, size + 1, kFarRow);
     if (smaller) size++;

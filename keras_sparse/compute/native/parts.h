@@ -82,10 +82,12 @@ inline int far_tile_size(const Junction& w, int size) {
 
 // Bytes of panels at a time: what a large batch, or a wide junction, needs beyond that is packed and used after it.
 constexpr int64_t kPanels = 16 << 20;
+constexpr int64_t kThreadPanels = 4 << 20;  // … if that is more, of each thread that has panels of its own
 
-// The largest tile, not above `size`, of which so many features are no more than that.
-inline int panel_tile_size(int64_t features, int size) {
-  while (size + 1 < kTileSizes && tile_samples(size) > 16 && features * row_bytes(size) > kPanels) size++;
+// The largest tile, not above `size`, of which so many features, in each of so many threads, are no more than that.
+inline int panel_tile_size(int64_t features, int size, int threads = 1) {
+  const int64_t most = std::max(kPanels, threads * kThreadPanels);
+  while (size + 1 < kTileSizes && tile_samples(size) > 16 && threads * features * row_bytes(size) > most) size++;
   return size;
 }
 

@@ -1,5 +1,6 @@
 #include "thread_pool.h"
 
+#include <algorithm>
 #include <atomic>
 #include <condition_variable>
 #include <cstdlib>
@@ -24,6 +25,7 @@ namespace {
 constexpr int kMostThreads = 256;
 constexpr int kSpins = 4000;  // some tens of microseconds
 constexpr size_t kKeptMemory = size_t{64} << 20;
+constexpr size_t kKeptPerThread = size_t{8} << 20;  // if that is more in all
 constexpr size_t kAlignment = 64;
 constexpr size_t kLargePage = size_t{2} << 20;
 
@@ -239,7 +241,7 @@ void Team::run_tasks(int64_t tasks, const void* task, Call call) {
 }
 
 void* Team::memory(size_t bytes) {
-  if (has_workers_ && bytes <= kKeptMemory) return pool()->memory(bytes);
+  if (has_workers_ && bytes <= std::max(kKeptMemory, threads_ * kKeptPerThread)) return pool()->memory(bytes);
   std::free(own_memory_);
   return own_memory_ = allocate(bytes);
 }
